@@ -1,0 +1,144 @@
+//! The queue between the witnesses and ingest.
+//!
+//! Producers append to one shared batch under a lock that is almost never contended; the consumer
+//! swaps the whole batch out for an empty one. A full queue makes the producer wait, and with it
+//! the subject: nothing is ever dropped here. Memory is bounded by [`Queue::new`]'s limits times
+//! two (one batch being filled, one being worked on).
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Batch;
+
+/// The consumer has gone: nobody will take what is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the recording has ended; no further event is taken")]
+pub struct Closed;
+
+#[derive(Default)]
+struct State {
+    batch: Batch,
+    closed: bool,
+}
+
+/// A bounded hand-over of events; share it with an `Arc`.
+pub struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    emptied: Condvar,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+impl Queue {
+    /// A queue that holds at most about `max_events` events and `max_bytes` bytes of arena
+    /// (exceeded by at most one event's worth).
+    pub fn new(max_events: usize, max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::new(State::default()),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            max_events: max_events.max(1),
+            max_bytes: max_bytes.max(1),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A producer that panicked leaves at worst an event without bytes: still worth keeping.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `fill` append events and their bytes. Waits while the queue is full.
+    pub fn push<R>(&self, fill: impl FnOnce(&mut Batch) -> R) -> Result<R, Closed> {
+        let mut state = self.lock();
+        while !state.closed
+            && (state.batch.events.len() >= self.max_events || state.batch.arena.len() >= self.max_bytes)
+        {
+            state = self.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return Err(Closed);
+        }
+        let result = fill(&mut state.batch);
+        // The consumer polls by time; it is woken early only when the batch is worth it.
+        if state.batch.events.len() * 2 >= self.max_events || state.batch.arena.len() * 2 >= self.max_bytes {
+            self.filled.notify_one();
+        }
+        Ok(result)
+    }
+
+    /// Swaps what has come into `batch` (which is emptied first). Waits up to `timeout` for the
+    /// queue to be half full, so that a quiet session still moves on in time. Returns `false`
+    /// when the queue is closed and empty: there will be no more.
+    pub fn take(&self, batch: &mut Batch, timeout: Duration) -> bool {
+        batch.clear();
+        let mut state = self.lock();
+        let half = |s: &State| s.batch.events.len() * 2 >= self.max_events || s.batch.arena.len() * 2 >= self.max_bytes;
+        if !state.closed && !half(&state) {
+            state = self
+                .filled
+                .wait_timeout_while(state, timeout, |s| !s.closed && !half(s))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        std::mem::swap(&mut state.batch, batch);
+        let more = !state.closed || !batch.events.is_empty();
+        drop(state);
+        self.emptied.notify_all();
+        more
+    }
+
+    /// No more events will come: producers get [`Closed`], the consumer drains what is left.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+        self.emptied.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, Kind, ProcessKey, Witness};
+    use super::*;
+    use std::sync::Arc;
+
+    fn push(queue: &Queue, n: u64) -> Result<(), Closed> {
+        queue.push(|batch| {
+            let payload = batch.put(&n.to_le_bytes());
+            batch.events.push(Event { payload, ..Event::new(n, Witness::Jail, Kind::Notice, ProcessKey(0), 0) });
+        })
+    }
+
+    #[test]
+    fn a_full_queue_waits_and_loses_nothing() {
+        let queue = Arc::new(Queue::new(16, 1 << 20));
+        let producer = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                for n in 0..10_000 {
+                    push(&queue, n).expect("open until the last one");
+                }
+                queue.close();
+            })
+        };
+        let (mut batch, mut seen) = (Batch::default(), 0);
+        while queue.take(&mut batch, Duration::from_millis(1)) {
+            for event in &batch.events {
+                assert_eq!(event.time_ns, seen);
+                assert_eq!(batch.bytes(event.payload), seen.to_le_bytes());
+                seen += 1;
+            }
+            assert!(batch.events.len() <= 16);
+        }
+        producer.join().expect("producer");
+        assert_eq!(seen, 10_000);
+    }
+
+    #[test]
+    fn a_closed_queue_refuses() {
+        let queue = Queue::new(4, 64);
+        queue.close();
+        assert_eq!(push(&queue, 1), Err(Closed));
+        assert!(!queue.take(&mut Batch::default(), Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,3 @@
+//! The witnesses of system calls. [`syscalls`] is the one table they all are made from.
+
+pub mod syscalls;

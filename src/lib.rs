@@ -1,0 +1,4 @@
+//! Belljar puts a vendor's software under glass: see `README.md` for what it does and
+//! `ARCHITECTURE.md` for how it is built.
+
+pub mod store;
