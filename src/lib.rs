@@ -1,5 +1,7 @@
 //! Belljar puts a vendor's software under glass: see `README.md` for what it does and
 //! `ARCHITECTURE.md` for how it is built.
 
+pub mod analysis;
 pub mod redact;
+pub mod report;
 pub mod store;
