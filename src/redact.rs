@@ -49,10 +49,8 @@ impl Redactor {
         if forward.is_empty() {
             return Ok(Self { ascii, ..Self::default() });
         }
-        let matcher = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .build(&forward)?;
+        let matcher =
+            AhoCorasick::builder().match_kind(MatchKind::Standard).ascii_case_insensitive(true).build(&forward)?;
         let mut backward: Vec<Vec<u8>> = forward.iter().map(|m| m.iter().rev().copied().collect()).collect();
         backward.sort_unstable();
         let longest = forward.iter().map(Vec::len).max().unwrap_or_default();
