@@ -1,6 +1,7 @@
 //! Belljar puts a vendor's software under glass: see `README.md` for what it does and
 //! `ARCHITECTURE.md` for how it is built.
 
+pub mod cli;
 pub mod query;
 pub mod redact;
 pub mod store;

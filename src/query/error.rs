@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::redact;
+use crate::redact::Redactor;
 
 /// Words further than this from the given one (1 = the same) are not suggested.
 const SIMILAR: f64 = 0.72;
@@ -39,7 +39,12 @@ impl Error {
 
     /// The message, the filter, and carets under the wrong part of it: several lines.
     pub fn render(&self, input: &str) -> String {
-        let part = |range: Range<usize>| redact::plain(input.get(range).unwrap_or_default().as_bytes());
+        // As it was typed, but for what would disturb the carets.
+        let redactor = Redactor::plain(false);
+        let part = |range: Range<usize>| {
+            let text = input.get(range).unwrap_or_default();
+            redactor.block(text.as_bytes(), usize::MAX).to_string().replace('\n', " ")
+        };
         let before = part(0..self.span.start).width();
         let under = part(self.span.clone()).width().max(1);
         let mut out = format!("{} (column {})\n  {}\n", self.message, self.column(input), part(0..input.len()));
@@ -56,6 +61,8 @@ impl Error {
 pub(crate) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     candidates
+        // Everything is like one letter.
+        .filter(|candidate| candidate.len() > 1)
         .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= SIMILAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))

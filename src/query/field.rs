@@ -120,7 +120,7 @@ impl Field {
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Type::Number | Type::Result => "number",
-            Type::Size => "bytes",
+            Type::Size => "size",
             Type::Time => "time",
             Type::Duration => "duration",
             Type::Text => "text",

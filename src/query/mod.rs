@@ -20,6 +20,8 @@ mod literal;
 mod parser;
 mod plan;
 
+use std::time::Duration;
+
 use crate::store::AssetInfo;
 
 pub use error::Error;
@@ -31,6 +33,18 @@ pub struct Context<'a> {
     /// The session's assets, in the order of [`crate::store::AssetSet`]'s bits. While the list is
     /// empty any name of an asset or class is taken.
     pub assets: &'a [AssetInfo],
+}
+
+/// A number of bytes as filters write them: `256`, `4k`, `1M`.
+pub fn size(text: &str) -> Option<u64> {
+    literal::read(text, field::Type::Size).and_then(|number| u64::try_from(number.value).ok())
+}
+
+/// A duration as filters write it: `30s`, `5m`, `1.5h`; seconds without a unit.
+pub fn duration(text: &str) -> Option<Duration> {
+    literal::read(text, field::Type::Duration)
+        .and_then(|number| u64::try_from(number.value).ok())
+        .map(Duration::from_nanos)
 }
 
 /// The language on half a page: shown by `events --help` and in the manual.
