@@ -2,6 +2,8 @@
 //! `ARCHITECTURE.md` for how it is built.
 
 pub mod analysis;
+pub mod cli;
+pub mod query;
 pub mod redact;
 pub mod report;
 pub mod store;
