@@ -2,7 +2,9 @@
 //! `ARCHITECTURE.md` for how it is built.
 
 pub mod analysis;
+pub mod bundle;
 pub mod cli;
+pub mod ingest;
 pub mod query;
 pub mod redact;
 pub mod report;
