@@ -40,10 +40,11 @@ impl Analysis {
                 self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
             }
         }
-        let cut = record.payload_len > record.payload.len() as u64;
+        let cut = self.is_cut(record);
         match act(call, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
+                // Reads of what is no client data are not captured at all.
                 self.payloads_cut += u64::from(cut && !record.payload.is_empty());
                 self.read(record, touched, "read");
             }
@@ -267,10 +268,10 @@ impl Analysis {
         if place(to) != Place::Remote {
             return;
         }
-        self.connections += 1;
         // Connecting a datagram socket sends nothing: resolvers do it to learn their own address.
         if to.kind != ObjectKind::Udp {
-            self.reached(record, touched, to, "connected to", AssetSet::default());
+            self.connections += 1;
+            self.reached(record, touched, to, "asked to connect to", AssetSet::default());
         }
     }
 
@@ -518,7 +519,7 @@ impl Analysis {
             self.matcher.scan(&target.name, &mut hits);
         }
         hits.retain(|id| !own.contains(id.asset));
-        self.payloads_cut += u64::from(record.payload_len > record.payload.len() as u64);
+        self.payloads_cut += u64::from(self.is_cut(record));
         touched.keep_payload |= !hits.is_empty();
         self.contents(Verb::Store, &hits, record, touched, object, "has it in");
         self.hits = hits;
@@ -674,6 +675,11 @@ impl Analysis {
             self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
         }
         hits
+    }
+
+    /// Whether fewer bytes were looked at than moved.
+    fn is_cut(&self, record: &Record<'_>) -> bool {
+        record.payload_len > self.captured.max(record.payload.len() as u64)
     }
 
     /// The reused, emptied list of hits; to be put back.
