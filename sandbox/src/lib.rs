@@ -6,5 +6,6 @@
 
 pub mod decoy;
 pub mod event;
+pub mod jail;
 pub mod spec;
 pub mod witness;
