@@ -7,5 +7,6 @@
 pub mod decoy;
 pub mod event;
 pub mod jail;
+pub mod layer;
 pub mod spec;
 pub mod witness;

@@ -58,14 +58,13 @@ impl<T> At<T> for rustix::io::Result<T> {
 }
 
 /// Pid 1 of the jail: builds it, forks the subject, reaps until nobody is left.
-pub(crate) fn init(plan: &Plan, shared: &Shared, socket: RawFd, parents_socket: RawFd) -> Infallible {
+pub(crate) fn init(plan: &Plan, shared: &Shared, socket: RawFd, parents_socket: RawFd) -> i32 {
     // SAFETY: `socket` is the child's copy of a descriptor the parent keeps open during the clone.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    let code = match build(plan, shared, socket, parents_socket).and_then(|()| start(plan, shared)) {
+    match build(plan, shared, socket, parents_socket).and_then(|()| start(plan, shared)) {
         Ok(subject) => reap(shared, subject),
         Err(failure) => fail(shared, &failure),
-    };
-    exit(code)
+    }
 }
 
 fn exit(code: i32) -> ! {
@@ -194,6 +193,7 @@ fn ask(socket: BorrowedFd<'_>, request: &[u8]) -> Result<(), Errno> {
 }
 
 /// Moves a descriptor to a number that the parent knows.
+#[allow(clippy::needless_pass_by_value, reason = "the original is closed here, the copy stays")]
 fn keep(fd: OwnedFd, number: RawFd) -> Result<(), Errno> {
     // SAFETY: nothing of the child uses these numbers; the copy is meant to stay open.
     Errno::result(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) }).map(drop)
@@ -447,9 +447,6 @@ fn subject(plan: &Plan, shared: &Shared) -> Outcome<Infallible> {
     rustix::process::chdir(plan.workdir.as_c_str()).at(Step::Workdir, 0)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     terminal(plan)?;
-    for (item, (resource, soft, hard)) in plan.limits.iter().enumerate() {
-        set_limit(*resource, *soft, *hard).at(Step::Limits, item)?;
-    }
     rustix::thread::set_no_new_privs(true).at(Step::NoNewPrivs, 0)?;
     let argv = Pointers::new(&plan.argv);
     let env = Pointers::new(&plan.env);
@@ -458,7 +455,11 @@ fn subject(plan: &Plan, shared: &Shared) -> Outcome<Infallible> {
         .at(Step::Stdio, 3)?;
     dumpable(true);
     let listener = install(&plan.filter).at(Step::Filter, 0)?;
-    // From here on most calls wait for the parent, who does not listen yet: futexes do not.
+    // From here on most calls wait for the parent, who does not listen yet: futexes and limits do
+    // not. The limit of descriptors would stop the listener above.
+    for (item, (resource, soft, hard)) in plan.limits.iter().enumerate() {
+        set_limit(*resource, *soft, *hard).at(Step::Limits, item)?;
+    }
     shared.listener.store(listener, Ordering::Release);
     shared.advance(Stage::Ready);
     wait(shared, Stage::Sealed);

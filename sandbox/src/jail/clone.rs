@@ -37,11 +37,8 @@ pub(crate) struct Cloned {
 /// Clones a process into the jail's namespaces (and its cgroup); `child` runs there as pid 1.
 ///
 /// `child` must neither allocate, lock nor unwind: another thread of this process may have held
-/// the allocator's lock at the moment of the clone. It must never return.
-pub(crate) fn into_jail(
-    cgroup: Option<BorrowedFd<'_>>,
-    child: impl FnOnce() -> std::convert::Infallible,
-) -> Result<Cloned, JailError> {
+/// the allocator's lock at the moment of the clone. What it returns is its exit code.
+pub(crate) fn into_jail(cgroup: Option<BorrowedFd<'_>>, child: impl FnOnce() -> i32) -> Result<Cloned, JailError> {
     let mut flags = NAMESPACES as u64;
     let mut cgroup_fd = 0;
     if let Some(fd) = cgroup {
@@ -51,7 +48,7 @@ pub(crate) fn into_jail(
     clone3(flags, cgroup_fd, child).map_err(|errno| JailError::Namespaces { errno })
 }
 
-fn clone3(flags: u64, cgroup: u64, child: impl FnOnce() -> std::convert::Infallible) -> Result<Cloned, Errno> {
+fn clone3(flags: u64, cgroup: u64, child: impl FnOnce() -> i32) -> Result<Cloned, Errno> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers; all-zero is a valid value of it.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -64,8 +61,9 @@ fn clone3(flags: u64, cgroup: u64, child: impl FnOnce() -> std::convert::Infalli
     let pid = unsafe { libc::syscall(libc::SYS_clone3, ptr::from_ref(&args), size_of::<libc::clone_args>()) };
     match Errno::result(pid)? {
         0 => {
-            let never = child();
-            match never {}
+            let code = child();
+            // SAFETY: ends the copy at once; no handlers or destructors of the parent run in it.
+            unsafe { libc::_exit(code) }
         }
         pid => {
             // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD).

@@ -17,6 +17,8 @@ pub(crate) const COUNT: u32 = 65_536;
 /// First host id ever used: above what login, subuid and systemd-nspawn ranges use by default
 /// (systemd's UIDS-GIDS.md), below 2^31 for the sake of signed readers.
 const FIRST: u32 = 0x7000_0000;
+/// What the kernel shows for ids that have no place in a namespace.
+const NOBODY: u32 = 65_534;
 /// How many ranges there are.
 const RANGES: u32 = 0x0FFF;
 
@@ -50,6 +52,24 @@ impl Map {
     /// Whether belljar is root here, and so may use ranges and idmapped mounts.
     pub(crate) fn is_range(self) -> bool {
         matches!(self, Self::Range { .. })
+    }
+
+    /// A host user id that a jail's file has, as the jail knows it.
+    pub(crate) fn uid_from_host(self, host: u32) -> u32 {
+        match self {
+            Self::Single { uid, .. } if host == uid.1 => uid.0,
+            Self::Range { base } => host.checked_sub(base).filter(|id| *id < COUNT).unwrap_or(NOBODY),
+            Self::Single { .. } => NOBODY,
+        }
+    }
+
+    /// The same for groups.
+    pub(crate) fn gid_from_host(self, host: u32) -> u32 {
+        match self {
+            Self::Single { gid, .. } if host == gid.1 => gid.0,
+            Self::Single { .. } => NOBODY,
+            Self::Range { .. } => self.uid_from_host(host),
+        }
     }
 
     /// The user id in the jail of a host path's owner, for attributes of a layer above it;

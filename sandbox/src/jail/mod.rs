@@ -79,7 +79,7 @@ pub struct Jail {
     cgroup: Cgroup,
     // Dropped after `cgroup`, whose groups it would otherwise remove.
     _janitor: Option<Janitor>,
-    rootless: bool,
+    map: Map,
     notes: Vec<String>,
     reaped: bool,
     program: String,
@@ -144,7 +144,7 @@ impl Jail {
             layer: plan.layer,
             cgroup,
             _janitor: janitor,
-            rootless: !map.is_range(),
+            map,
             notes,
             reaped: false,
             program: spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -191,9 +191,19 @@ impl Jail {
         &self.cgroup
     }
 
+    /// An id of the host as the jail knows it: 65534 (nobody) for what it does not.
+    pub fn uid_in_jail(&self, host: u32) -> u32 {
+        self.map.uid_from_host(host)
+    }
+
+    /// The same for groups.
+    pub fn gid_in_jail(&self, host: u32) -> u32 {
+        self.map.gid_from_host(host)
+    }
+
     /// Whether this jail was built without privilege.
     pub fn is_rootless(&self) -> bool {
-        self.rootless
+        !self.map.is_range()
     }
 
     /// What the jail goes without on this machine, each in one sentence.

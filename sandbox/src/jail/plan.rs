@@ -388,7 +388,8 @@ impl Builder<'_> {
 
     fn finish(self, stdin: RawFd, filter: Vec<libc::sock_filter>) -> Result<Plan, JailError> {
         let spec = self.spec;
-        let mut planted = vec![directory("r", 0o755, Some(0), 0)?];
+        let root = self.map.has_uid(0).then_some(0);
+        let mut planted = vec![directory("r", 0o755, root, 0)?];
         let (mut overlays, mut layer) = (Vec::new(), Vec::new());
         let mut furniture_bytes = 0u64;
         for (n, draft) in self.drafts.into_iter().enumerate() {
@@ -430,7 +431,7 @@ impl Builder<'_> {
         }
         for (n, source) in self.sources.iter().enumerate() {
             if source.directory {
-                planted.push(directory(&format!("l{n}"), 0o755, Some(0).filter(|_| self.map.has_uid(0)), 0)?);
+                planted.push(directory(&format!("l{n}"), 0o755, root, 0)?);
             }
         }
         let stage =

@@ -1,5 +1,14 @@
 //! What the jail's tests share: a spec, and a run that collects the subject's screen.
 
+#![allow(
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared by test programs, each of which uses a part"
+)]
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -44,20 +53,23 @@ pub fn pass() -> Vec<libc::sock_filter> {
 /// Runs to the end; the subject's screen, with line ends as the terminal made them, and its exit.
 pub fn run(spec: &Spec) -> Result<(String, Option<Exit>), JailError> {
     let mut jail = Jail::spawn(spec, pass())?;
-    let mut terminal = File::from(jail.take_terminal().expect("the terminal"));
+    let terminal = jail.take_terminal().expect("the terminal");
+    // Kept until the end: closing the master hangs up on a subject that has closed its side.
+    let mut reading = File::from(terminal.try_clone().expect("dup"));
     let reader = std::thread::spawn(move || {
         let (mut screen, mut buffer) = (Vec::new(), [0; 4096]);
-        while let Ok(n @ 1..) = terminal.read(&mut buffer) {
+        while let Ok(n @ 1..) = reading.read(&mut buffer) {
             screen.extend_from_slice(&buffer[..n]);
         }
         String::from_utf8_lossy(&screen).replace("\r\n", "\n")
     });
     jail.go();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !jail.wait(Duration::from_millis(200))? {
         assert!(Instant::now() < deadline, "the subject hangs");
     }
     let exit = jail.exit();
+    drop(terminal);
     Ok((reader.join().expect("reader"), exit))
 }
 
