@@ -39,7 +39,7 @@ struct Hierarchies {
 
 impl Cgroup {
     /// Makes the session's groups, as far as this process may.
-    pub(crate) fn create(limits: &Limits) -> Self {
+    pub fn create(limits: &Limits) -> Self {
         let name = format!("{PREFIX}{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let here = hierarchies();
         let mut this = Self { unified: None, legacy: Vec::new(), missing: Vec::new() };
@@ -50,7 +50,7 @@ impl Cgroup {
                 match fs::create_dir(parent.join(&name)) {
                     Ok(()) => this.unified = Some(parent.join(&name)),
                     Err(error) => {
-                        this.missing.push(format!("no cgroup of its own ({error}): the subject cannot be frozen"))
+                        this.missing.push(format!("no cgroup of its own ({error}): the subject cannot be frozen"));
                     }
                 }
             }

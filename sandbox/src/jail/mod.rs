@@ -429,6 +429,11 @@ pub fn is_hidden(path: &Path) -> bool {
     })
 }
 
+/// Makes a user namespace and lets it go.
+pub fn probe_user_namespace() -> Result<(), JailError> {
+    clone::Holder::new().map(drop)
+}
+
 /// The time a session's events are counted from: `CLOCK_MONOTONIC` in nanoseconds.
 pub fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);

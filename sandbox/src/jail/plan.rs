@@ -221,7 +221,7 @@ impl Builder<'_> {
                     match part {
                         Part::Directory(path) => self.overlay(&path.clone(), Some((path, Owners::System)))?,
                         Part::Link(path, target) => {
-                            self.put(&path, Node::Symlink(c_string(target.as_os_str().as_bytes(), "path")?), 0o777, 0)?
+                            self.put(&path, Node::Symlink(c_string(target.as_os_str().as_bytes(), "path")?), 0o777, 0)?;
                         }
                     }
                 }
@@ -271,7 +271,7 @@ impl Builder<'_> {
             }
         }
         // Outer directories are mounted, and found as the place of a plant, before inner ones.
-        self.drafts.sort_by(|a, b| a.target.components().count().cmp(&b.target.components().count()));
+        self.drafts.sort_by_key(|draft| draft.target.components().count());
         let targets: Vec<PathBuf> = self.drafts.iter().skip(1).map(|draft| draft.target.clone()).collect();
         for target in targets {
             self.mount_point(&target)?;

@@ -37,7 +37,7 @@ pub fn collect(
         if path == b"/" {
             path.clear();
         }
-        walk.directory(root, top, &mut path, &mut Vec::new(), 0)?;
+        walk.directory(root, &top, &mut path, &mut Vec::new(), 0)?;
     }
     Ok(walk.summary)
 }
@@ -57,12 +57,12 @@ impl Walk<'_, '_> {
     fn directory(
         &mut self,
         root: &LayerRoot,
-        dir: OwnedFd,
+        dir: &OwnedFd,
         path: &mut Vec<u8>,
         below: &mut Vec<u8>,
         depth: usize,
     ) -> Result<(), LayerError> {
-        let Ok(entries) = Dir::read_from(&dir) else {
+        let Ok(entries) = Dir::read_from(dir) else {
             self.summary.not_read += 1;
             return Ok(());
         };
@@ -86,8 +86,8 @@ impl Walk<'_, '_> {
                 below.push(b'/');
             }
             below.extend_from_slice(name.to_bytes());
-            match rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => self.entry(root, &dir, name, &stat, path, below, depth)?,
+            match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => self.entry(root, dir, name, &stat, path, below, depth)?,
                 Err(_) => self.summary.not_read += 1,
             }
             path.truncate(path_len);
@@ -146,7 +146,7 @@ impl Walk<'_, '_> {
                     return Ok(());
                 }
                 match self.open(dir, name, OFlags::RDONLY | OFlags::DIRECTORY) {
-                    Some(inner) => self.directory(root, inner, path, below, depth + 1),
+                    Some(inner) => self.directory(root, &inner, path, below, depth + 1),
                     None => Ok(()),
                 }
             }
@@ -160,14 +160,11 @@ impl Walk<'_, '_> {
             let path = [name.as_bytes(), b"/", below].concat();
             rustix::fs::statat(self.source.stage, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW).ok()
         });
-        let (mode, hidden) = match furnished {
-            Some(stat) => {
-                (stat.st_mode, FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0)
-            }
-            None => {
-                let host = root.host.as_ref()?.join(Path::new(std::ffi::OsStr::from_bytes(below)));
-                (std::os::unix::fs::MetadataExt::mode(&fs::symlink_metadata(host).ok()?), false)
-            }
+        let (mode, hidden) = if let Some(stat) = furnished {
+            (stat.st_mode, FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0)
+        } else {
+            let host = root.host.as_ref()?.join(Path::new(std::ffi::OsStr::from_bytes(below)));
+            (std::os::unix::fs::MetadataExt::mode(&fs::symlink_metadata(host).ok()?), false)
         };
         (!hidden).then(|| (FileType::from_raw_mode(mode), mode & 0o7777))
     }
