@@ -3,7 +3,74 @@
 //! language and the manual, so a call is described here once and nowhere else.
 //!
 //! Numbers and names come from the kernel's own tables; argument names and types from the
-//! kernel's `events/syscalls/sys_enter_*/format` and the section-2 manual pages.
+//! kernel's `events/syscalls/sys_enter_*/format` and the section-2 manual pages. A name stands
+//! twice where the two interfaces pass other arguments under it (`pread64`: a 64-bit offset takes
+//! two registers on i386), never twice in one interface.
+//!
+//! # Which calls the notify witness traps
+//!
+//! A trapped call costs some 6 microseconds, one that is not trapped nothing, so the choice is
+//! what a run costs. The rules:
+//!
+//! - Trapped is what a finding's chain may need and what no other witness sees: opens, reads
+//!   (`collect` is proven by what was read, and nothing else sees a read), writes, sends and
+//!   receives, births and new programs, identities, signals to others, mounts, and what changes a
+//!   file or its attributes.
+//! - Not trapped is what moves no bytes and changes nothing: stat, access, `lseek`, `fcntl`,
+//!   protections, limits. Programs make these by the thousand as they start. The exceptions
+//!   are directory listings and symlink reads, which is how software searches a home.
+//! - Where the filter can tell the interesting case by one argument, only that case is trapped:
+//!   `mmap` of files but not of anonymous memory, `ioctl(TIOCSTI)` but no other request.
+//! - `close` is never trapped: programs rely on its being immediate.
+//! - Refused is what would leave the jail or the witnesses' sight; see [`table_kernel`].
+//!
+//! A file that only a mapping changes is seen by the layer; a packet, however sent, by the gateway.
+
+pub mod flags;
+mod table_descriptors;
+mod table_files;
+mod table_kernel;
+mod table_memory;
+mod table_network;
+mod table_processes;
+mod table_time_ipc;
+
+use crate::event::Abi;
+
+/// What a table file needs, and the macro that makes one.
+mod prelude {
+    pub(super) use super::Arg::*;
+    pub(super) use super::Watch::{Passed, Quiet, Refused, Watched};
+    pub(super) use super::flags::*;
+    pub(super) use super::{Call, Category, Watch};
+    pub(super) use libc::{EACCES, ENOSYS, EPERM};
+
+    pub(super) const TIOCSTI: u32 = libc::TIOCSTI as u32;
+    pub(super) const MAP_ANONYMOUS: u32 = libc::MAP_ANONYMOUS as u32;
+
+    /// Trapped when `args[arg] & mask == value`.
+    pub(super) const fn when(arg: u8, mask: u32, value: u32) -> Watch {
+        Watch::WatchedIf { arg, mask, value }
+    }
+
+    /// A table of calls, one a line: name, number on x86-64, number on i386 (`-` where there is
+    /// none), arguments, category, watch.
+    macro_rules! calls {
+        ($($name:ident $x86_64:tt $i386:tt ($($arg:ident: $kind:expr),*) $category:ident $watch:expr;)*) => {
+            pub(super) static CALLS: &[Call] = &[$(Call {
+                name: stringify!($name),
+                x86_64: calls!(@ $x86_64),
+                i386: calls!(@ $i386),
+                args: &[$((stringify!($arg), $kind)),*],
+                category: Category::$category,
+                watch: $watch,
+            }),*];
+        };
+        (@ -) => { None };
+        (@ $number:literal) => { Some($number) };
+    }
+    pub(super) use calls;
+}
 
 /// How one argument is to be read and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +85,7 @@ pub enum Arg {
     Mode,
     /// Bits named by a flag set of [`flags`].
     Flags(&'static FlagSet),
-    /// An open descriptor; the first one of a call is its object.
+    /// An open descriptor; the first one of a call is its object, the second its target.
     Fd,
     /// A directory descriptor (or `AT_FDCWD`) that the next [`Arg::Path`] is relative to.
     DirFd,
@@ -27,7 +94,7 @@ pub enum Arg {
     /// what it points to, where the call does not follow.
     Path,
     /// A NUL-ended string that is no path (xattr name, key description, module name, symlink
-    /// contents): the event's detail.
+    /// contents): the event's detail. Several of one call stand there in order, each ended by NUL.
     Text,
     /// Bytes the subject hands in; the length stands in argument `len` (index).
     InBuf {
@@ -176,8 +243,252 @@ pub struct Call {
     pub watch: Watch,
 }
 
+/// The parts of the table, by theme.
+static PARTS: [&[Call]; 7] = [
+    table_files::CALLS,
+    table_descriptors::CALLS,
+    table_network::CALLS,
+    table_processes::CALLS,
+    table_memory::CALLS,
+    table_kernel::CALLS,
+    table_time_ipc::CALLS,
+];
+
+/// More than the highest number of either interface.
+const SIZE: usize = 512;
+
+static X86_64: [Option<&Call>; SIZE] = index(Abi::X86_64);
+static I386: [Option<&Call>; SIZE] = index(Abi::I386);
+
+/// Calls by number. Evaluated at compile time, where a number that stands twice or is too high
+/// fails the build.
+const fn index(abi: Abi) -> [Option<&'static Call>; SIZE] {
+    let mut index = [None; SIZE];
+    let mut part = 0;
+    while part < PARTS.len() {
+        let mut entry = 0;
+        while entry < PARTS[part].len() {
+            let call = &PARTS[part][entry];
+            let number = if matches!(abi, Abi::I386) { call.i386 } else { call.x86_64 };
+            if let Some(number) = number {
+                assert!(index[number as usize].is_none(), "a number stands twice");
+                index[number as usize] = Some(call);
+            }
+            entry += 1;
+        }
+        part += 1;
+    }
+    index
+}
+
+/// The bit that marks a number as x32's (`__X32_SYSCALL_BIT`).
+pub const X32_BIT: u32 = 0x4000_0000;
+
+/// x32 has its own numbers, from 512 on, for the calls whose structures differ there; here are
+/// the x86-64 numbers of the same calls (`arch/x86/entry/syscalls/syscall_64.tbl`).
+const X32_OWN: [u32; 36] = [
+    13, 15, 16, 19, 20, 45, 46, 47, 59, 101, 127, 128, 129, 131, 222, 244, 246, 247, 273, 274, 278, 279, 295, 296, 297,
+    299, 307, 310, 311, 54, 55, 206, 209, 322, 327, 328,
+];
+
 /// The call with this number in this interface; `None` for numbers the table does not know.
-pub fn lookup(abi: crate::event::Abi, nr: u32) -> Option<&'static Call> {
-    let _ = (abi, nr);
-    None
+/// An x32 number may be given with or without its bit 30.
+pub fn lookup(abi: Abi, nr: u32) -> Option<&'static Call> {
+    let (index, nr) = match abi {
+        Abi::X86_64 => (&X86_64, nr),
+        Abi::I386 => (&I386, nr),
+        Abi::X32 => {
+            let nr = nr & !X32_BIT;
+            (&X86_64, nr.checked_sub(512).and_then(|own| X32_OWN.get(own as usize)).copied().unwrap_or(nr))
+        }
+        Abi::Unknown => return None,
+    };
+    index.get(nr as usize).copied().flatten()
+}
+
+/// Every call, by theme; a name whose arguments differ between the interfaces comes twice.
+pub fn all() -> impl Iterator<Item = &'static Call> {
+    PARTS.iter().flat_map(|part| part.iter())
+}
+
+/// The call of this name; the x86-64 one where the interfaces differ.
+pub fn by_name(name: &str) -> Option<&'static Call> {
+    static NAMES: std::sync::LazyLock<std::collections::HashMap<&str, &Call>> = std::sync::LazyLock::new(|| {
+        let mut names = std::collections::HashMap::new();
+        for call in all() {
+            let kept = names.entry(call.name).or_insert(call);
+            if call.x86_64.is_some() {
+                *kept = call;
+            }
+        }
+        names
+    });
+    NAMES.get(name).copied()
+}
+
+/// The call that i386's `socketcall` stands for, given its first argument (`SYS_SOCKET` ... in
+/// `linux/net.h`). Its own arguments lie in the array that the second one points to, in order.
+/// `SYS_ACCEPT`, `SYS_SEND` and `SYS_RECV` have no i386 number of their own: `accept` is the
+/// x86-64 one, the other two are `sendto` and `recvfrom` with their first four arguments.
+pub fn socketcall(call: u32) -> Option<&'static Call> {
+    const NAMES: [&str; 20] = [
+        "socket",
+        "bind",
+        "connect",
+        "listen",
+        "accept",
+        "getsockname",
+        "getpeername",
+        "socketpair",
+        "sendto",
+        "recvfrom",
+        "sendto",
+        "recvfrom",
+        "shutdown",
+        "setsockopt",
+        "getsockopt",
+        "sendmsg",
+        "recvmsg",
+        "accept4",
+        "recvmmsg",
+        "sendmmsg",
+    ];
+    let index = call.checked_sub(1)?;
+    by_name(NAMES.get(index as usize)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, HashSet};
+
+    /// Names and numbers of one interface, as the `syscalls` crate has them from the kernel (its
+    /// own iterator leaves out the last one).
+    fn kernel(abi: Abi) -> HashMap<u32, &'static str> {
+        let name = |nr| match abi {
+            Abi::I386 => syscalls::x86::Sysno::new(nr).map(|call| call.name()),
+            _ => syscalls::x86_64::Sysno::new(nr).map(|call| call.name()),
+        };
+        // Newer than that crate: `listns` came with Linux 6.19.
+        let newer = std::iter::once((470, "listns"));
+        (0..SIZE).filter_map(|nr| Some((nr as u32, name(nr)?))).chain(newer).collect()
+    }
+
+    #[test]
+    fn every_call_of_the_kernel_is_here_once_and_no_other() {
+        for abi in [Abi::X86_64, Abi::I386] {
+            let expected = kernel(abi);
+            assert!(expected.len() > 370, "the crate knows {} calls", expected.len());
+            let found: HashMap<u32, &str> =
+                (0..SIZE as u32).filter_map(|nr| lookup(abi, nr).map(|call| (nr, call.name))).collect();
+            for (nr, name) in &expected {
+                assert_eq!(found.get(nr), Some(name), "{abi:?} {nr}");
+            }
+            let more: Vec<_> = found.iter().filter(|(nr, _)| !expected.contains_key(nr)).collect();
+            assert!(more.is_empty(), "not known to the kernel: {more:?}");
+            let names: HashSet<&str> = found.values().copied().collect();
+            assert_eq!(names.len(), found.len(), "a name stands twice in {abi:?}");
+        }
+        for call in all() {
+            assert!(call.x86_64.is_some() || call.i386.is_some(), "{} has no number", call.name);
+        }
+    }
+
+    #[test]
+    fn indexes_point_to_arguments_that_are_there() {
+        let length = |arg| match arg {
+            Arg::InBuf { len } | Arg::OutBuf { len } | Arg::SockAddr { len } => Some(len),
+            Arg::InIovec { count } | Arg::OutIovec { count } | Arg::InMmsg { count } => Some(count),
+            _ => None,
+        };
+        for call in all() {
+            assert!(call.args.len() <= 6, "{}", call.name);
+            for (name, arg) in call.args {
+                if let Some(index) = length(*arg) {
+                    let (_, kind) = call.args.get(index as usize).unwrap_or_else(|| panic!("{}.{name}", call.name));
+                    assert!(matches!(kind, Arg::Uint | Arg::Int), "{}.{name} has its length in {kind:?}", call.name);
+                }
+                let same = call.args.iter().filter(|(other, _)| other == name).count();
+                assert_eq!(same, 1, "{}.{name} stands twice", call.name);
+            }
+            if let Watch::WatchedIf { arg, mask, value } = call.watch {
+                assert!((arg as usize) < call.args.len() && value & !mask == 0, "{}", call.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_descriptor_stands_right_before_its_path() {
+        for call in all() {
+            for (at, (name, arg)) in call.args.iter().enumerate() {
+                if *arg == Arg::DirFd {
+                    assert!(matches!(call.args.get(at + 1), Some((_, Arg::Path))), "{}.{name}", call.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_forms_of_a_name_are_about_the_same() {
+        for call in all() {
+            let first = by_name(call.name).expect("every name is found");
+            assert_eq!(first.category, call.category, "{}", call.name);
+            // The old mmap hides its flags behind a pointer.
+            if call.name != "mmap" {
+                assert_eq!(first.watch, call.watch, "{}", call.name);
+            }
+            assert!(call.x86_64.is_none() || std::ptr::eq(first, call), "{}", call.name);
+        }
+        assert_eq!(by_name("no_such_call"), None);
+    }
+
+    #[test]
+    fn close_is_never_trapped_and_the_baseline_is_refused() {
+        let watch = |name| by_name(name).expect(name).watch;
+        assert_eq!(watch("close"), Watch::Passed);
+        assert_eq!(watch("io_uring_setup"), Watch::Refused(libc::ENOSYS));
+        assert_eq!(watch("perf_event_open"), Watch::Refused(libc::EACCES));
+        assert_eq!(watch("reboot"), Watch::Refused(libc::EPERM));
+        assert_eq!(watch("ioctl"), Watch::WatchedIf { arg: 1, mask: u32::MAX, value: 0x5412 });
+        assert_eq!(watch("mmap"), Watch::WatchedIf { arg: 3, mask: 0x20, value: 0 });
+    }
+
+    #[test]
+    fn x32_numbers_are_found_with_and_without_their_bit() {
+        let name = |abi, nr| lookup(abi, nr).map(|call| call.name);
+        assert_eq!(name(Abi::X32, X32_BIT | 1), Some("write"));
+        assert_eq!(name(Abi::X32, X32_BIT | 520), Some("execve"));
+        assert_eq!(name(Abi::X32, 547), Some("pwritev2"));
+        assert_eq!(name(Abi::X32, 548), None);
+        assert_eq!(name(Abi::X86_64, X32_BIT | 1), None);
+        assert_eq!(name(Abi::X86_64, 520), None);
+        assert_eq!(name(Abi::Unknown, 1), None);
+        for abi in [Abi::X86_64, Abi::I386, Abi::X32] {
+            assert_eq!(lookup(abi, u32::MAX), None);
+        }
+    }
+
+    #[test]
+    fn socketcall_names_what_it_stands_for() {
+        let name = |call| socketcall(call).map(|call| call.name);
+        assert_eq!(
+            (name(1), name(3), name(9), name(20)),
+            (Some("socket"), Some("connect"), Some("sendto"), Some("sendmmsg"))
+        );
+        assert_eq!((name(0), name(21), name(u32::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn flag_sets_fit_their_masks() {
+        for (_, arg) in all().flat_map(|call| call.args) {
+            let Arg::Flags(set) = arg else { continue };
+            for (value, name) in set.values {
+                assert_eq!(value & !set.mask, 0, "{name}");
+            }
+            for (bits, name) in set.bits {
+                assert_eq!(bits & set.mask, 0, "{name}");
+                assert_ne!(*bits, 0, "{name}");
+            }
+        }
+    }
 }
