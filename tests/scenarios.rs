@@ -88,7 +88,9 @@ struct ExpectedFinding {
 
 impl ExpectedFinding {
     fn fits(&self, finding: &Value) -> bool {
-        let is = |key: &str, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| finding[key].as_str() == Some(wanted));
+        let is = |key: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| finding[key].as_str() == Some(wanted))
+        };
         finding["verb"] == self.verb.as_str()
             && is("asset", &self.asset)
             && is("confidence", &self.confidence)
@@ -131,12 +133,15 @@ fn check(lab: &Lab, name: &str, scenario: &Scenario) -> Vec<String> {
     for expected in &expect.findings {
         match findings.iter().find(|finding| expected.fits(finding)) {
             None => wrong.push(format!("no finding like {expected:?}")),
-            Some(finding) if finding["chain"].as_array().is_none_or(Vec::is_empty) => wrong.push(format!("no chain: {finding}")),
+            Some(finding) if finding["chain"].as_array().is_none_or(Vec::is_empty) => {
+                wrong.push(format!("no chain: {finding}"))
+            }
             Some(_) => {}
         }
     }
     if expect.only_these {
-        for finding in findings.iter().filter(|finding| !expect.findings.iter().any(|expected| expected.fits(finding))) {
+        for finding in findings.iter().filter(|finding| !expect.findings.iter().any(|expected| expected.fits(finding)))
+        {
             wrong.push(format!("unexpected finding: {finding}"));
         }
     }
@@ -158,7 +163,13 @@ fn check(lab: &Lab, name: &str, scenario: &Scenario) -> Vec<String> {
     for expected in &expect.events {
         let found = lab.events(&recorded.bundle, &expected.filter);
         if found.len() < expected.min || expected.max.is_some_and(|max| found.len() > max) {
-            wrong.push(format!("{} events match `{}`, expected {}..{:?}", found.len(), expected.filter, expected.min, expected.max));
+            wrong.push(format!(
+                "{} events match `{}`, expected {}..{:?}",
+                found.len(),
+                expected.filter,
+                expected.min,
+                expected.max
+            ));
         }
     }
     if !wrong.is_empty() {

@@ -81,7 +81,12 @@ impl Lab {
     /// A call of belljar at this privilege, in the working directory.
     pub fn belljar(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.current_dir(self.work()).stdin(Stdio::null()).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1").env("TMPDIR", "/tmp");
+        command
+            .current_dir(self.work())
+            .stdin(Stdio::null())
+            .env_remove("RUST_BACKTRACE")
+            .env("NO_COLOR", "1")
+            .env("TMPDIR", "/tmp");
         if self.privilege == Privilege::User && nix::unistd::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY).env("HOME", "/nonexistent");
         }
@@ -96,8 +101,15 @@ impl Lab {
     /// Records a subject and reads the report.
     pub fn record(&self, options: &[&str], command: &[&str]) -> Recorded {
         let bundle = self.bundle();
-        let Output { status, stdout, stderr } =
-            self.belljar().args(["record", "--json", "-o"]).arg(&bundle).args(options).arg("--").args(command).output().expect("belljar runs");
+        let Output { status, stdout, stderr } = self
+            .belljar()
+            .args(["record", "--json", "-o"])
+            .arg(&bundle)
+            .args(options)
+            .arg("--")
+            .args(command)
+            .output()
+            .expect("belljar runs");
         Recorded {
             code: status.code(),
             report: serde_json::from_slice(&stdout).ok(),
@@ -108,9 +120,20 @@ impl Lab {
 
     /// The events that match a filter, as JSON.
     pub fn events(&self, bundle: &Path, filter: &str) -> Vec<Value> {
-        let output = self.belljar().arg("events").arg(bundle).args(["--format", "jsonl", "--filter", filter]).output().expect("belljar runs");
+        let output = self
+            .belljar()
+            .arg("events")
+            .arg(bundle)
+            .args(["--format", "jsonl", "--filter", filter])
+            .output()
+            .expect("belljar runs");
         assert!(output.status.success(), "events --filter {filter:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).expect("a JSON line")).collect()
+        output
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("a JSON line"))
+            .collect()
     }
 
     /// Builds `tests/fixtures/NAME.c` into the working directory, as `NAME`.
@@ -118,7 +141,12 @@ impl Lab {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.c"));
         let program = self.work().join(name);
         if !program.exists() {
-            let built = Command::new("cc").args(["-O1", "-Wall", "-pthread", "-o"]).arg(&program).arg(&source).output().expect("cc is installed");
+            let built = Command::new("cc")
+                .args(["-O1", "-Wall", "-pthread", "-o"])
+                .arg(&program)
+                .arg(&source)
+                .output()
+                .expect("cc is installed");
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
         }

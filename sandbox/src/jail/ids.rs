@@ -42,8 +42,11 @@ pub(crate) enum Map {
 impl Map {
     /// The map this process can have for a subject that is `uid`, `gid` in the jail.
     pub(crate) fn choose(uid: u32, gid: u32) -> Self {
-        if nix::unistd::geteuid().is_root() {
-            Self::Range { base: FIRST + (std::process::id() % RANGES) * COUNT }
+        let base = FIRST + (std::process::id() % RANGES) * COUNT;
+        // Root of a container may have fewer ids than that to give away.
+        let owns = |map| fs::read_to_string(map).is_ok_and(|text| covers(&text, base));
+        if nix::unistd::geteuid().is_root() && owns("/proc/self/uid_map") && owns("/proc/self/gid_map") {
+            Self::Range { base }
         } else {
             Self::Single { uid: (uid, nix::unistd::geteuid().as_raw()), gid: (gid, nix::unistd::getegid().as_raw()) }
         }
@@ -151,6 +154,16 @@ impl Map {
     }
 }
 
+/// Whether a map of this process (`user_namespaces(7)`: inside, outside, count) has the whole
+/// range from `base` on.
+fn covers(map: &str, base: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(|n| n.parse::<u64>().unwrap_or(0));
+        let (first, _, count) = (numbers.next().unwrap_or(0), numbers.next(), numbers.next().unwrap_or(0));
+        u64::from(base) >= first && u64::from(base) + u64::from(COUNT) <= first + count
+    })
+}
+
 fn put(pid: Pid, name: &str, text: &str) -> Result<(), JailError> {
     let path = PathBuf::from(format!("/proc/{pid}/{name}"));
     fs::write(&path, text).map_err(|cause| JailError::IdMap { path, cause })
@@ -167,6 +180,14 @@ mod tests {
             let (from, to, count) = (n.next()?, n.next()?, n.next()?);
             (id >= from && id - from < count).then(|| to + (id - from))
         })
+    }
+
+    #[test]
+    fn a_range_must_be_ours_to_give() {
+        assert!(covers("         0          0 4294967295\n", FIRST));
+        assert!(!covers("         0     100000      65536\n", FIRST));
+        assert!(!covers("0 1000 1\n1 100000 65536\n", FIRST));
+        assert!(!covers("", FIRST));
     }
 
     #[test]

@@ -335,15 +335,7 @@ impl Decoder {
     }
 
     /// A socket address handed in: the target of the call.
-    fn address(
-        &mut self,
-        task: &mut Task,
-        process: &Process,
-        wide: bool,
-        pointer: u64,
-        len: u64,
-        parts: &mut Parts,
-    ) {
+    fn address(&mut self, task: &mut Task, process: &Process, wide: bool, pointer: u64, len: u64, parts: &mut Parts) {
         if pointer == 0 || len == 0 {
             return;
         }
@@ -382,9 +374,7 @@ fn follows(follow: Follow, memory: Memory<'_>, args: &[u64; 6]) -> bool {
         Follow::OnlyIf(index, flag) => at(index) & flag != 0,
         Follow::Open(index) => open_follows(at(index)),
         // The first field of struct open_how is 64 bits wide in both interfaces.
-        Follow::How(index) => {
-            Memory { wide: true, ..memory }.word(at(index)).map_or(true, open_follows)
-        }
+        Follow::How(index) => Memory { wide: true, ..memory }.word(at(index)).map_or(true, open_follows),
     }
 }
 

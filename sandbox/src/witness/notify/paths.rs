@@ -75,14 +75,7 @@ impl Resolver {
 
     /// Puts the name that `path` has in the jail into `out`. `follow` says whether a link at its end counts for
     /// what it points to.
-    pub(super) fn resolve(
-        &self,
-        viewer: Viewer<'_>,
-        base: Base,
-        path: &[u8],
-        follow: bool,
-        out: &mut Name,
-    ) -> Lookup {
+    pub(super) fn resolve(&self, viewer: Viewer<'_>, base: Base, path: &[u8], follow: bool, out: &mut Name) -> Lookup {
         let mut root_text = Vec::new();
         let _ = name::read_link(viewer.task, "root", &mut root_text);
         let root_text = if root_text == b"/" { &[][..] } else { &root_text };
@@ -109,7 +102,8 @@ impl Resolver {
         whole.extend_from_slice(path);
 
         let lexical = |out: &mut Name| {
-            let joined = if root_of.is_empty() { Cow::Borrowed(&whole) } else { Cow::Owned([root_text, &whole].concat()) };
+            let joined =
+                if root_of.is_empty() { Cow::Borrowed(&whole) } else { Cow::Owned([root_text, &whole].concat()) };
             out.set(ObjectKind::File, self.in_jail(&tidy(&joined)));
             Lookup::Unknown
         };
@@ -123,7 +117,8 @@ impl Resolver {
         if memchr::memmem::find(&whole, b"self").is_none() {
             match find(root.as_fd(), &whole, follow) {
                 Ok(file) => {
-                    if name::of_own(self.own.as_fd(), file.as_fd(), out).is_ok() && !out.bytes.starts_with(&self.myself) {
+                    if name::of_own(self.own.as_fd(), file.as_fd(), out).is_ok() && !out.bytes.starts_with(&self.myself)
+                    {
                         self.to_jail(out);
                         return Lookup::Found;
                     }

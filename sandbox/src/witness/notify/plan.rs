@@ -79,8 +79,25 @@ pub(super) struct Plans {
 
 /// In the order of their numbers, from 1.
 const SOCKET_OPERATIONS: [&str; 20] = [
-    "socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername", "socketpair", "send", "recv",
-    "sendto", "recvfrom", "shutdown", "setsockopt", "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg",
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
     "sendmmsg",
 ];
 
@@ -158,6 +175,7 @@ fn plan(call: &'static Call) -> Plan {
         _ => Role::Plain,
     };
     let has_path = call.args.iter().any(|(_, arg)| *arg == Arg::Path);
-    let opens = matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
+    let opens =
+        matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
     Plan { call, follow, role, fails: has_path && (opens || call.category == Category::Look) }
 }
