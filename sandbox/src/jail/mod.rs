@@ -22,6 +22,7 @@ pub use cgroup::Cgroup;
 pub use error::{JailError, Step};
 pub use plan::LayerRoot;
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus};
 use nix::unistd::Pid;
+use rustix::fs::{Mode, OFlags};
 
 use crate::spec::{Spec, Stdin};
 use clone::{Cloned, SharedPage, fetch};
@@ -189,6 +191,20 @@ impl Jail {
     /// The session's control groups.
     pub fn cgroup(&self) -> &Cgroup {
         &self.cgroup
+    }
+
+    /// Opens a regular file by its path in the jail, as it stands now in the layer or below it;
+    /// no link is followed. `None` when there is none, or it cannot be read.
+    pub fn open_file(&self, path: &Path) -> Option<File> {
+        let root = self.layer.iter().filter(|root| path.starts_with(&root.target)).max_by_key(|root| root.target.components().count())?;
+        let below = path.strip_prefix(&root.target).ok()?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let on_stage = |name: &str| rustix::fs::openat(&self.stage, Path::new(name).join(below), flags, Mode::empty()).ok();
+        let file = on_stage(&root.upper)
+            .or_else(|| root.furniture.as_deref().and_then(on_stage))
+            .or_else(|| rustix::fs::open(root.host.as_ref()?.join(below), flags, Mode::empty()).ok())?;
+        let file = File::from(file);
+        file.metadata().is_ok_and(|meta| meta.is_file()).then_some(file)
     }
 
     /// An id of the host as the jail knows it: 65534 (nobody) for what it does not.
