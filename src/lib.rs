@@ -1,4 +1,6 @@
 //! Belljar puts a vendor's software under glass: see `README.md` for what it does and
 //! `ARCHITECTURE.md` for how it is built.
 
+pub mod bundle;
+pub mod ingest;
 pub mod store;
