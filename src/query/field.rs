@@ -394,9 +394,7 @@ fn kind_name(object: Option<&Object>, out: Visit<'_, '_>) {
 pub fn operations() -> &'static [&'static str] {
     static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
     NAMES.get_or_init(|| {
-        // Numbers end below 600 in every interface of x86 (x32's own ones stand at 512-547).
-        let calls = (0..1024).flat_map(|nr| [Abi::X86_64, Abi::I386, Abi::X32].map(|abi| syscalls::lookup(abi, nr)));
-        let names: BTreeSet<&str> = calls.flatten().map(|call| call.name).chain(OTHER_OPERATIONS).collect();
+        let names: BTreeSet<&str> = syscalls::all().map(|call| call.name).chain(OTHER_OPERATIONS).collect();
         names.into_iter().collect()
     })
 }
