@@ -2,5 +2,8 @@
 //! `ARCHITECTURE.md` for how it is built.
 
 pub mod bundle;
+pub mod cli;
 pub mod ingest;
+pub mod query;
+pub mod redact;
 pub mod store;

@@ -42,7 +42,7 @@ impl Verb {
     ];
 
     /// The word used everywhere.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Collect => "collect",
             Self::Store => "store",
