@@ -420,10 +420,11 @@ fn payloads_are_cut_unless_they_are_evidence() {
 #[test]
 fn the_layer_has_its_place() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let mut writer = Writer::create(&dir.path().join("b"), &header()).expect("a new bundle");
-    let files = writer.layer_dir().expect("layer");
-    fs::write(files.join("x"), "left").expect("file");
-    writer.layer_entry(&serde_json::json!({ "path": "/x" })).expect("entry");
+    let writer = Writer::create(&dir.path().join("b"), &header()).expect("a new bundle");
+    let mut log = writer.layer_log().expect("layer");
+    assert!(log.copies().expect("a directory").metadata().expect("metadata").is_dir());
+    log.entry(&serde_json::json!({ "path": "/x" })).expect("entry");
+    log.flush().expect("flushed");
     writer.finish(Outcome::default()).expect("finished");
     let lines = fs::read_to_string(dir.path().join("b/layer/layer.jsonl")).expect("lines");
     assert_eq!(lines, "{\"path\":\"/x\"}\n");
