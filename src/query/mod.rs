@@ -47,6 +47,11 @@ pub fn duration(text: &str) -> Option<Duration> {
         .map(Duration::from_nanos)
 }
 
+/// The name of a field most like `name`, if any is like it at all.
+pub fn nearest_field(name: &str) -> Option<&'static str> {
+    error::nearest(name, field::FIELDS.iter().flat_map(|field| field.aliases.iter().copied().chain([field.name])))
+}
+
 /// The language on half a page: shown by `events --help` and in the manual.
 pub const LANGUAGE: &str = r#"A filter is made of terms: a field, an operator and a value.
 

@@ -183,8 +183,7 @@ fn number(field: &Field, op: Op, word: &Word) -> Result<Value, Error> {
 }
 
 fn no_field(name: &str, span: Range<usize>) -> Error {
-    let names = FIELDS.iter().flat_map(|field| field.aliases.iter().copied().chain([field.name]));
-    let help = match nearest(name, names) {
+    let help = match super::nearest_field(name) {
         Some(similar) => format!("did you mean `{similar}`? To search for the text itself, quote it"),
         None => {
             let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();

@@ -1,7 +1,15 @@
 //! The resolved view of events that ingest, bundle, query, analysis and reports share.
 
+mod intern;
+mod op;
+mod process;
 mod record;
+mod totals;
 mod verb;
 
+pub use intern::{Interned, Interner};
+pub use op::{Ops, ops};
+pub use process::ProcessTable;
 pub use record::{Object, Process, Record};
+pub use totals::{Counter, Totals, WitnessTotals};
 pub use verb::{AssetInfo, AssetSet, Verb, Verbs};

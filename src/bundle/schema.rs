@@ -1,0 +1,223 @@
+//! The columns of a bundle's files, and the words that stand for closed sets of values in them.
+//!
+//! Words are dictionary-encoded: a row costs one or two bytes, and whoever opens the file with
+//! pandas, DuckDB or the like reads `notify` and `openat`, not numbers of ours.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, Witness};
+
+use crate::store::ops;
+
+/// Key of a schema's metadata that names the schema and its version.
+pub(crate) const KEY: &str = "belljar.schema";
+pub(crate) const EVENTS: &str = "belljar.events/1";
+pub(crate) const OBJECTS: &str = "belljar.objects/1";
+pub(crate) const PROCESSES: &str = "belljar.processes/1";
+pub(crate) const PAYLOADS: &str = "belljar.payloads/1";
+
+/// A closed set of values and their words; the position is the number in the column.
+pub(crate) type Words<T> = &'static [(T, &'static str)];
+
+pub(crate) const WITNESSES: Words<Witness> = &[
+    (Witness::Ebpf, "ebpf"),
+    (Witness::Notify, "notify"),
+    (Witness::Gateway, "gateway"),
+    (Witness::Layer, "layer"),
+    (Witness::Terminal, "terminal"),
+    (Witness::Jail, "jail"),
+];
+
+pub(crate) const DECISIONS: Words<Decision> = &[
+    (Decision::Allowed, "allowed"),
+    (Decision::Denied, "denied"),
+    (Decision::Faked, "faked"),
+    (Decision::Asked, "asked"),
+];
+
+pub(crate) const AUTHORITIES: Words<Authority> =
+    &[(Authority::Observed, "observed"), (Authority::Enforced, "enforced")];
+
+pub(crate) const ABIS: Words<Abi> =
+    &[(Abi::X86_64, "x86_64"), (Abi::I386, "i386"), (Abi::X32, "x32"), (Abi::Unknown, "unknown")];
+
+pub(crate) const OBJECT_KINDS: Words<ObjectKind> = &[
+    (ObjectKind::None, "none"),
+    (ObjectKind::File, "file"),
+    (ObjectKind::Pipe, "pipe"),
+    (ObjectKind::Unix, "unix"),
+    (ObjectKind::Tcp, "tcp"),
+    (ObjectKind::Udp, "udp"),
+    (ObjectKind::Socket, "socket"),
+    (ObjectKind::Terminal, "terminal"),
+    (ObjectKind::Device, "device"),
+    (ObjectKind::Memfd, "memfd"),
+    (ObjectKind::Anon, "anon"),
+    (ObjectKind::Process, "process"),
+    (ObjectKind::Other, "other"),
+];
+
+/// Number and interface of a call stand in columns of their own; these here are blank.
+pub(crate) const KINDS: Words<Kind> = &[
+    (Kind::Call { abi: Abi::Unknown, nr: 0 }, "call"),
+    (Kind::ProcessStart, "process-start"),
+    (Kind::ProcessImage, "process-image"),
+    (Kind::ProcessEnd, "process-end"),
+    (Kind::Layer(LayerChange::Created), "file-created"),
+    (Kind::Layer(LayerChange::Changed), "file-changed"),
+    (Kind::Layer(LayerChange::Deleted), "file-deleted"),
+    (Kind::TerminalOutput, "terminal-output"),
+    (Kind::Lost, "lost"),
+    (Kind::Notice, "notice"),
+];
+
+/// The number of a kind in its column: its position in [`KINDS`].
+pub(crate) fn kind_number(kind: Kind) -> u8 {
+    match kind {
+        Kind::Call { .. } => 0,
+        Kind::ProcessStart => 1,
+        Kind::ProcessImage => 2,
+        Kind::ProcessEnd => 3,
+        Kind::Layer(LayerChange::Created) => 4,
+        Kind::Layer(LayerChange::Changed) => 5,
+        Kind::Layer(LayerChange::Deleted) => 6,
+        Kind::TerminalOutput => 7,
+        Kind::Lost => 8,
+        Kind::Notice => 9,
+    }
+}
+
+/// The words of a set, as the dictionary of its column.
+pub(crate) fn dictionary<T>(words: Words<T>) -> ArrayRef {
+    Arc::new(words.iter().map(|(_, word)| Some(*word)).collect::<StringArray>())
+}
+
+/// The values behind a column's dictionary as it was read: `None` for words that are not ours.
+pub(crate) fn values<T: Copy>(words: Words<T>, dictionary: &StringArray) -> Vec<Option<T>> {
+    dictionary
+        .iter()
+        .map(|word| words.iter().find(|(_, known)| Some(*known) == word).map(|(value, _)| *value))
+        .collect()
+}
+
+fn word8() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::Utf8))
+}
+
+fn schema(name: &str, fields: Vec<Field>) -> Arc<Schema> {
+    let metadata = HashMap::from([(KEY.to_owned(), name.to_owned())]);
+    Arc::new(Schema::new_with_metadata(fields, metadata))
+}
+
+/// `events.arrows`. `object` and `target` are rows of `objects.arrows`, `detail` and `payload` of
+/// `payloads.arrows`; `bytes` is how many bytes went with the call, kept or not; bit n of `verbs`
+/// is the n-th verb, of `assets` the n-th asset of `session.json`.
+pub(crate) fn events() -> Arc<Schema> {
+    let word16 = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
+    schema(
+        EVENTS,
+        vec![
+            Field::new("seq", DataType::UInt64, false),
+            Field::new("time_ns", DataType::UInt64, false),
+            Field::new("witness", word8(), false),
+            Field::new("kind", word8(), false),
+            Field::new("op", word16, false),
+            Field::new("abi", word8(), true),
+            Field::new("nr", DataType::UInt32, true),
+            Field::new("process", DataType::UInt32, false),
+            Field::new("tid", DataType::UInt32, false),
+            Field::new("a0", DataType::UInt64, false),
+            Field::new("a1", DataType::UInt64, false),
+            Field::new("a2", DataType::UInt64, false),
+            Field::new("a3", DataType::UInt64, false),
+            Field::new("a4", DataType::UInt64, false),
+            Field::new("a5", DataType::UInt64, false),
+            Field::new("result", DataType::Int64, true),
+            Field::new("duration_ns", DataType::UInt64, true),
+            Field::new("decision", word8(), false),
+            Field::new("authority", word8(), false),
+            Field::new("object", DataType::UInt32, true),
+            Field::new("target", DataType::UInt32, true),
+            Field::new("detail", DataType::UInt32, true),
+            Field::new("payload", DataType::UInt32, true),
+            Field::new("bytes", DataType::UInt64, false),
+            Field::new("verbs", DataType::UInt8, false),
+            Field::new("assets", DataType::UInt64, false),
+        ],
+    )
+}
+
+/// `objects.arrows`: row n is object n.
+pub(crate) fn objects() -> Arc<Schema> {
+    schema(
+        OBJECTS,
+        vec![
+            Field::new("id", DataType::UInt32, false),
+            Field::new("kind", word8(), false),
+            Field::new("name", DataType::Binary, false),
+        ],
+    )
+}
+
+/// `processes.arrows`: a row whenever a process changed, `seq` being the event that changed it;
+/// the last row of a key is what is known of it. `argv` holds the first 4 KiB.
+pub(crate) fn processes() -> Arc<Schema> {
+    schema(
+        PROCESSES,
+        vec![
+            Field::new("seq", DataType::UInt64, false),
+            Field::new("key", DataType::UInt32, false),
+            Field::new("parent", DataType::UInt32, true),
+            Field::new("pid", DataType::UInt32, false),
+            Field::new("host_pid", DataType::UInt32, false),
+            Field::new("exe", DataType::Binary, false),
+            Field::new("argv", DataType::Binary, false),
+            Field::new("started_ns", DataType::UInt64, false),
+            Field::new("ended_ns", DataType::UInt64, true),
+            Field::new("status", DataType::Int32, true),
+        ],
+    )
+}
+
+/// `payloads.arrows`: row n is payload n. Details stand here too.
+pub(crate) fn payloads() -> Arc<Schema> {
+    schema(
+        PAYLOADS,
+        vec![Field::new("id", DataType::UInt32, false), Field::new("data", DataType::Binary, false)],
+    )
+}
+
+/// The dictionary of the column `op`.
+pub(crate) fn op_dictionary() -> ArrayRef {
+    Arc::new(ops().names().iter().map(|name| Some(*name)).collect::<StringArray>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions() {
+        for (number, (value, _)) in WITNESSES.iter().enumerate() {
+            assert_eq!(*value as usize, number);
+        }
+        for (number, (value, _)) in DECISIONS.iter().enumerate() {
+            assert_eq!(*value as usize, number);
+        }
+        for (number, (value, _)) in AUTHORITIES.iter().enumerate() {
+            assert_eq!(*value as usize, number);
+        }
+        for (number, (value, _)) in ABIS.iter().enumerate() {
+            assert_eq!(*value as usize, number);
+        }
+        for (number, (value, _)) in OBJECT_KINDS.iter().enumerate() {
+            assert_eq!(*value as usize, number);
+        }
+        for (number, (value, _)) in KINDS.iter().enumerate() {
+            assert_eq!(usize::from(kind_number(*value)), number);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Writes a bundle while the session runs.
+//!
+//! Rows gather as columns and go to disk as whole compressed batches: by count or size here, by
+//! time when ingest says [`Writer::flush`]. What events point to goes first, then the events, then
+//! the findings that rest on them. Nothing is synced to the disk: the promise is for a crash of
+//! belljar, not of the machine.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use belljar_sandbox::event::{ObjectKind, ProcessKey};
+use serde::Serialize;
+
+use super::cast::Cast;
+use super::part::{Part, Stream};
+use super::rows::{EventRows, ObjectRows, PayloadRows, ProcessRows, References};
+use super::session::{Header, Outcome, Session, State};
+use super::BundleError;
+use crate::store::{Process, Record};
+
+/// Rows of a full batch.
+const BATCH_ROWS: usize = 64 << 10;
+/// Bytes of names and payloads that make a batch full before that.
+const BATCH_BYTES: usize = 4 << 20;
+/// Longest payload written; readers refuse batches far above that.
+pub(crate) const MAX_PAYLOAD: usize = 16 << 20;
+/// Room kept so that a full disk still takes `session.json`.
+const RESERVE_BYTES: u64 = 1 << 20;
+const RESERVE: &str = ".reserve";
+
+/// One event to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The event, with verbs and assets as analysis saw them, and the payload cut to what is to
+    /// be kept.
+    pub record: &'a Record<'a>,
+    /// Its op's number in [`crate::store::ops`].
+    pub op: u16,
+    /// Whose doing it was, known or not.
+    pub process: ProcessKey,
+    /// The number [`Writer::object`] gave for its object.
+    pub object: Option<u32>,
+    /// The same for its target.
+    pub target: Option<u32>,
+}
+
+/// A bundle that is being written.
+pub struct Writer {
+    dir: PathBuf,
+    session: Session,
+    events: Stream,
+    objects: Stream,
+    processes: Stream,
+    payloads: Stream,
+    findings: Part,
+    terminal: Part,
+    layer: Option<Part>,
+    rows: EventRows,
+    object_rows: ObjectRows,
+    process_rows: ProcessRows,
+    payload_rows: PayloadRows,
+    cast: Cast,
+    finding_lines: Vec<u8>,
+    pending: Pending,
+    next_object: u32,
+    next_payload: u32,
+    written_events: u64,
+    failed: Option<String>,
+}
+
+/// How much waits to be written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pending {
+    events: usize,
+    objects: usize,
+    processes: usize,
+    payloads: usize,
+    bytes: usize,
+}
+
+impl Writer {
+    /// Makes the bundle: its directory (mode 0700), every file, and `session.json` as `running`.
+    /// Refuses a place that exists and is not an empty directory.
+    pub fn create(dir: &Path, header: &Header) -> Result<Self, BundleError> {
+        make_dir(dir)?;
+        let session = Session::start(header);
+        let (rows, object_rows) = (EventRows::new(), ObjectRows::new());
+        let (process_rows, payload_rows) = (ProcessRows::new(), PayloadRows::new());
+        reserve(dir);
+        Part::create(dir, "profile.toml")?.append(header.profile_toml.as_bytes())?;
+        let mut writer = Self {
+            events: Stream::create(dir, "events.arrows", rows.schema())?,
+            objects: Stream::create(dir, "objects.arrows", object_rows.schema())?,
+            processes: Stream::create(dir, "processes.arrows", process_rows.schema())?,
+            payloads: Stream::create(dir, "payloads.arrows", payload_rows.schema())?,
+            findings: Part::create(dir, "findings.jsonl")?,
+            terminal: Part::create(dir, "terminal.cast")?,
+            layer: None,
+            rows,
+            object_rows,
+            process_rows,
+            payload_rows,
+            cast: Cast::new(header, &session),
+            finding_lines: Vec::new(),
+            pending: Pending::default(),
+            next_object: 0,
+            next_payload: 0,
+            written_events: 0,
+            failed: None,
+            dir: dir.to_owned(),
+            session,
+        };
+        writer.events.part().lock();
+        writer.write_session()?;
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    /// The session as it stands.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Bundle's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Events that are on disk, readable.
+    pub fn written_events(&self) -> u64 {
+        self.written_events
+    }
+
+    /// Bytes of all rows on disk.
+    pub fn written_bytes(&self) -> u64 {
+        [&self.events, &self.objects, &self.processes, &self.payloads].iter().map(|s| s.part().written()).sum()
+    }
+
+    /// Whether anything waits to be written.
+    pub fn is_pending(&self) -> bool {
+        let Pending { events, objects, processes, payloads, .. } = self.pending;
+        events + objects + processes + payloads > 0 || !self.finding_lines.is_empty() || !self.cast.lines.is_empty()
+    }
+
+    /// Writes an object down; its number is how many came before.
+    pub fn object(&mut self, kind: ObjectKind, name: &[u8]) -> u32 {
+        let id = self.next_object;
+        self.object_rows.push(id, kind, name);
+        self.next_object = id.saturating_add(1);
+        self.pending.objects += 1;
+        self.pending.bytes += name.len();
+        id
+    }
+
+    /// Writes down what is known of a process after the event `seq` changed it.
+    pub fn process(&mut self, seq: u64, process: &Process) {
+        self.process_rows.push(seq, process);
+        self.pending.processes += 1;
+        self.pending.bytes += process.exe.len() + process.argv.len();
+    }
+
+    /// Writes an event down. What it points to must have been written before.
+    pub fn append(&mut self, row: &Row<'_>) -> Result<(), BundleError> {
+        self.alive()?;
+        let Row { record, op, process, object, target } = *row;
+        let detail = self.payload(record.detail);
+        let payload = self.payload(record.payload);
+        self.rows.push(record, op, References { process, object, target, detail, payload });
+        self.pending.events += 1;
+        if self.pending.events >= BATCH_ROWS || self.pending.bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn payload(&mut self, data: &[u8]) -> Option<u32> {
+        if data.is_empty() {
+            return None;
+        }
+        let id = self.next_payload;
+        // Four thousand million payloads in, events go on without theirs.
+        self.next_payload = id.checked_add(1)?;
+        let data = data.get(..MAX_PAYLOAD).unwrap_or(data);
+        self.payload_rows.push(id, data);
+        self.pending.payloads += 1;
+        self.pending.bytes += data.len();
+        Some(id)
+    }
+
+    /// Writes a finding down, as a line of `findings.jsonl`, after the events so far.
+    pub fn finding(&mut self, finding: &impl Serialize) -> Result<(), BundleError> {
+        self.alive()?;
+        line("findings.jsonl", finding, &mut self.finding_lines)
+    }
+
+    /// Writes terminal output down; `time_ns` counts from the session's beginning.
+    pub fn terminal(&mut self, time_ns: u64, bytes: &[u8]) {
+        self.cast.output(time_ns, bytes);
+        self.pending.bytes += bytes.len();
+    }
+
+    /// Where the files that the subject left are to be put, below their paths in the jail. Made
+    /// when first asked for.
+    pub fn layer_dir(&mut self) -> Result<PathBuf, BundleError> {
+        let files = self.dir.join("layer/files");
+        if self.layer.is_none() {
+            let made = DirBuilder::new().mode(0o700).recursive(true).create(&files);
+            made.map_err(|source| BundleError::Create { path: files.clone(), source })?;
+            self.layer = Some(Part::create(&self.dir.join("layer"), "layer.jsonl")?);
+        }
+        Ok(files)
+    }
+
+    /// Writes a file of the layer down, as a line of `layer/layer.jsonl`.
+    pub fn layer_entry(&mut self, entry: &impl Serialize) -> Result<(), BundleError> {
+        self.alive()?;
+        self.layer_dir()?;
+        let mut bytes = Vec::new();
+        line("layer.jsonl", entry, &mut bytes)?;
+        let result = self.layer.as_mut().map_or(Ok(()), |layer| layer.append(&bytes));
+        self.note(result)
+    }
+
+    /// Brings all that waits to the disk. After an error the bundle takes no more rows; what was
+    /// written stays readable.
+    pub fn flush(&mut self) -> Result<(), BundleError> {
+        self.alive()?;
+        let result = self.flush_all();
+        self.note(result)
+    }
+
+    fn flush_all(&mut self) -> Result<(), BundleError> {
+        let encode = |file| move |e: arrow_schema::ArrowError| BundleError::Encode { file, reason: e.to_string() };
+        let pending = std::mem::take(&mut self.pending);
+        if pending.payloads > 0 {
+            let batch = self.payload_rows.take().map_err(encode("payloads.arrows"))?;
+            self.payloads.write(&batch)?;
+        }
+        if pending.objects > 0 {
+            let batch = self.object_rows.take().map_err(encode("objects.arrows"))?;
+            self.objects.write(&batch)?;
+        }
+        if pending.processes > 0 {
+            let batch = self.process_rows.take().map_err(encode("processes.arrows"))?;
+            self.processes.write(&batch)?;
+        }
+        if pending.events > 0 {
+            let batch = self.rows.take().map_err(encode("events.arrows"))?;
+            self.events.write(&batch)?;
+            self.written_events += pending.events as u64;
+        }
+        if !self.finding_lines.is_empty() {
+            self.findings.append(&self.finding_lines)?;
+            self.finding_lines.clear();
+        }
+        if !self.cast.lines.is_empty() {
+            self.terminal.append(&self.cast.lines)?;
+            self.cast.lines.clear();
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<(), BundleError> {
+        self.failed.as_ref().map_or(Ok(()), |why| Err(BundleError::GivenUp(why.clone())))
+    }
+
+    /// Remembers the first error, and says in it how far the recording got.
+    fn note(&mut self, result: Result<(), BundleError>) -> Result<(), BundleError> {
+        let error = match result {
+            Ok(()) => return Ok(()),
+            Err(BundleError::Write { file, written, source, .. }) => {
+                BundleError::Write { file, written, events: self.written_events, source }
+            }
+            Err(other) => other,
+        };
+        self.failed = Some(error.to_string());
+        Err(error)
+    }
+
+    /// Ends the bundle: the rest of the rows, end marks, `session.json`. The latter is written
+    /// even when nothing else could be; then the error is returned all the same.
+    pub fn finish(mut self, outcome: Outcome) -> Result<Session, BundleError> {
+        self.cast.end();
+        let mut result = if self.failed.is_some() { Ok(()) } else { self.flush() };
+        if self.failed.is_none() {
+            let ended = [&mut self.events, &mut self.objects, &mut self.processes, &mut self.payloads]
+                .into_iter()
+                .try_for_each(Stream::finish);
+            result = self.note(ended);
+        }
+        let error = outcome.error.or_else(|| self.failed.clone());
+        self.session.state = if error.is_some() { State::Failed } else { State::Complete };
+        self.session.error = error;
+        self.session.exit = outcome.exit;
+        self.session.duration_ns = Some(outcome.duration_ns);
+        let mut totals = outcome.totals;
+        totals.unwritten = totals.events.saturating_sub(self.written_events);
+        self.session.lost = totals.all_lost();
+        self.session.totals = totals;
+        // Gone it makes room; not gone it is in no one's way.
+        let _ = fs::remove_file(self.dir.join(RESERVE));
+        self.write_session()?;
+        result.map(|()| self.session)
+    }
+
+    /// Replaces `session.json` in one step: a reader sees the old one or the new one.
+    fn write_session(&self) -> Result<(), BundleError> {
+        let encode = |e: serde_json::Error| BundleError::Encode { file: "session.json", reason: e.to_string() };
+        let mut bytes = serde_json::to_vec_pretty(&self.session).map_err(encode)?;
+        bytes.push(b'\n');
+        let (path, temporary) = (self.dir.join("session.json"), self.dir.join(".session.json.new"));
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+            .and_then(|mut file| file.write_all(&bytes))
+            .and_then(|()| fs::rename(&temporary, &path))
+            .map_err(|source| BundleError::Write { file: path, written: 0, events: self.written_events, source })
+    }
+}
+
+fn line(file: &'static str, value: &impl Serialize, to: &mut Vec<u8>) -> Result<(), BundleError> {
+    let json = serde_json::to_vec(value).map_err(|e| BundleError::Encode { file, reason: e.to_string() })?;
+    to.extend_from_slice(&json);
+    to.push(b'\n');
+    Ok(())
+}
+
+fn make_dir(dir: &Path) -> Result<(), BundleError> {
+    let create = |source| BundleError::Create { path: dir.to_owned(), source };
+    let exists = || BundleError::Exists { path: dir.to_owned() };
+    match fs::read_dir(dir) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                return Err(exists());
+            }
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(create)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => Err(exists()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::create_dir_all(parent).map_err(create)?;
+            }
+            DirBuilder::new().mode(0o700).create(dir).map_err(create)
+        }
+        Err(e) => Err(create(e)),
+    }
+}
+
+/// Takes up room that `session.json` can have when the disk is full. Without it (no room, file
+/// system without `fallocate`) the recording works all the same.
+fn reserve(dir: &Path) {
+    let path = dir.join(RESERVE);
+    if let Ok(file) = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES);
+    }
+}

@@ -1,0 +1,232 @@
+//! Takes batches from the witnesses' queue, numbers the events, shows each to analysis and writes
+//! it to the bundle: the one path of every event, live or headless.
+//!
+//! It runs on a thread of its own. Whatever happens to the bundle, it keeps taking: a queue that
+//! nobody empties would halt the subject, and a subject that halts when the disk is full is a
+//! subject that can tell.
+
+mod observer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use belljar_sandbox::event::{Batch, Event, Kind, ObjectKind, Queue};
+use belljar_sandbox::witness::syscalls::lookup;
+
+use crate::bundle::{BundleError, Row, Writer};
+use crate::store::{AssetSet, Counter, Interner, Object, ProcessTable, Record, Totals, Verbs, ops};
+
+pub use observer::{Observer, Touched};
+
+/// How long the queue is waited for; with [`FLUSH`] it bounds what a crash can lose: an event
+/// waits at most `TAKE` in the queue and `FLUSH + TAKE` in the writer, 200 ms, before it is
+/// written.
+const TAKE: Duration = Duration::from_millis(40);
+/// How long a row may wait in the writer.
+const FLUSH: Duration = Duration::from_millis(120);
+/// Events between two looks at the clock.
+const STRIDE: u64 = 256;
+/// Longest name of an object kept: far above the kernel's 4,096 for a path.
+const MAX_NAME: usize = 64 << 10;
+
+/// What to keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Payload bytes kept of an event that is no evidence.
+    pub payload: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { payload: 256 }
+    }
+}
+
+/// How far ingest is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Events numbered.
+    pub events: u64,
+    /// Events that witnesses say they lost.
+    pub lost: u64,
+    /// Bytes of rows on disk.
+    pub bytes: u64,
+    /// Whether the bundle was given up.
+    pub failed: bool,
+}
+
+/// The bundle could not be written to the end. The queue was emptied all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct IngestError {
+    /// What went wrong first.
+    #[source]
+    pub error: BundleError,
+    /// What was counted, the events that are not in the bundle included.
+    pub totals: Box<Totals>,
+}
+
+/// Takes all events until the queue is closed and empty. `progress` is called after every batch.
+/// After an error of the bundle, events are still taken and counted, but neither observed nor
+/// written: what is concluded is what the bundle can show.
+pub fn run(
+    queue: &Queue,
+    observer: &mut impl Observer,
+    writer: &mut Writer,
+    options: Options,
+    mut progress: impl FnMut(Progress),
+) -> Result<Totals, IngestError> {
+    let mut ingest = Ingest {
+        options,
+        counter: Counter::default(),
+        interner: Interner::default(),
+        processes: ProcessTable::default(),
+        error: None,
+        unwritten_since: None,
+    };
+    let mut batch = Batch::default();
+    while queue.take(&mut batch, TAKE) {
+        for event in &batch.events {
+            ingest.event(&batch, event, observer, writer);
+            if ingest.counter.events().is_multiple_of(STRIDE) {
+                ingest.flush_if_due(writer);
+            }
+        }
+        ingest.findings(observer, writer);
+        ingest.flush_if_due(writer);
+        progress(Progress {
+            events: ingest.counter.events(),
+            lost: ingest.counter.lost(),
+            bytes: writer.written_bytes(),
+            failed: ingest.error.is_some(),
+        });
+    }
+    ingest.findings(observer, writer);
+    ingest.write(writer, Writer::flush);
+    let mut totals = ingest.counter.totals();
+    totals.objects = u64::from(ingest.interner.count());
+    totals.unwritten = totals.events.saturating_sub(writer.written_events());
+    match ingest.error {
+        None => Ok(totals),
+        Some(error) => Err(IngestError { error, totals: Box::new(totals) }),
+    }
+}
+
+struct Ingest {
+    options: Options,
+    counter: Counter,
+    interner: Interner,
+    processes: ProcessTable,
+    /// The bundle's first error: nothing is written any more.
+    error: Option<BundleError>,
+    /// When the oldest row that waits in the writer came.
+    unwritten_since: Option<Instant>,
+}
+
+impl Ingest {
+    fn write(&mut self, writer: &mut Writer, write: impl FnOnce(&mut Writer) -> Result<(), BundleError>) {
+        if self.error.is_none() {
+            self.error = write(writer).err();
+        }
+    }
+
+    fn flush_if_due(&mut self, writer: &mut Writer) {
+        if !writer.is_pending() {
+            self.unwritten_since = None;
+        } else if self.unwritten_since.get_or_insert_with(Instant::now).elapsed() >= FLUSH {
+            self.write(writer, Writer::flush);
+            self.unwritten_since = None;
+        }
+    }
+
+    fn findings(&mut self, observer: &mut impl Observer, writer: &mut Writer) {
+        if self.error.is_none() {
+            for finding in observer.findings() {
+                self.write(writer, |writer| writer.finding(&finding));
+            }
+        }
+    }
+
+    fn object(&mut self, writer: &mut Writer, kind: ObjectKind, name: &[u8]) -> Option<(u32, Arc<Object>)> {
+        if kind == ObjectKind::None && name.is_empty() {
+            return None;
+        }
+        let interned = self.interner.intern(kind, name.get(..MAX_NAME).unwrap_or(name));
+        if interned.new && self.error.is_none() {
+            // Both count from 0 in the order objects come, so the numbers agree.
+            let written = writer.object(kind, &interned.object.name);
+            debug_assert_eq!(written, interned.id);
+        }
+        Some((interned.id, interned.object))
+    }
+
+    fn event(&mut self, batch: &Batch, event: &Event, observer: &mut impl Observer, writer: &mut Writer) {
+        let object = self.object(writer, event.object_kind, batch.bytes(event.object));
+        let target = self.object(writer, event.target_kind, batch.bytes(event.target));
+        let detail = batch.bytes(event.detail);
+        let seq = self.counter.events() + 1;
+        let name = object.as_ref().map_or([].as_slice(), |(_, object)| &object.name);
+        let changed = self.processes.apply(event.kind, event.process, event.time_ns, &event.args, name, detail);
+        let process = self.processes.get(event.process);
+        if let Some(process) = process.filter(|_| changed && self.error.is_none()) {
+            writer.process(seq, process);
+        }
+        let call = match event.kind {
+            Kind::Call { abi, nr } => lookup(abi, nr),
+            _ => None,
+        };
+        let seen = Record {
+            seq,
+            time_ns: event.time_ns,
+            witness: event.witness,
+            kind: event.kind,
+            call,
+            process,
+            tid: event.tid,
+            args: event.args,
+            result: event.result,
+            duration_ns: event.duration_ns,
+            decision: event.decision,
+            authority: event.authority,
+            object: object.as_ref().map(|(_, object)| &**object),
+            target: target.as_ref().map(|(_, target)| &**target),
+            detail,
+            payload: batch.bytes(event.payload),
+            payload_len: event.payload_len,
+            verbs: Verbs::default(),
+            assets: AssetSet::default(),
+        };
+        let op = ops().of(event.kind);
+        self.counter.count(&seen, op);
+        if self.error.is_some() {
+            return;
+        }
+        let touched = observer.observe(&seen);
+        let whole = touched.keep_payload || keeps_whole(&seen);
+        let payload = if whole { seen.payload } else { seen.payload.get(..self.options.payload).unwrap_or(seen.payload) };
+        self.counter.payloads_cut += u64::from(payload.len() < seen.payload.len());
+        let record = Record { payload, verbs: touched.verbs, assets: touched.assets, ..seen };
+        let row = Row {
+            record: &record,
+            op,
+            process: event.process,
+            object: object.as_ref().map(|(id, _)| *id),
+            target: target.as_ref().map(|(id, _)| *id),
+        };
+        if event.kind == Kind::TerminalOutput {
+            writer.terminal(event.time_ns, seen.payload);
+        }
+        // Not through `write`: `record` borrows the process table.
+        self.error = writer.append(&row).err();
+    }
+}
+
+/// Whether all of an event's payload is kept in any case: an exec's environment, and the
+/// terminal's bytes, of which `terminal.cast` holds a lossy copy only.
+fn keeps_whole(record: &Record<'_>) -> bool {
+    match record.kind {
+        Kind::ProcessImage | Kind::TerminalOutput => true,
+        Kind::Call { .. } => record.call.is_some_and(|call| call.name.starts_with("execve")),
+        _ => false,
+    }
+}
