@@ -109,10 +109,12 @@ fn list_fields() -> anyhow::Result<u8> {
     writeln!(out, "{:<12} {:<9} {:<20} {}", "FIELD", "TYPE", "OPERATORS", "MEANING (OTHER NAMES)")?;
     for field in FIELDS {
         let signs: Vec<_> = field.operators().iter().map(|op| op.sign()).collect();
-        let aliases =
-            if field.aliases.is_empty() { String::new() } else { format!(" ({})", field.aliases.join(", ")) };
+        let aliases = if field.aliases.is_empty() { String::new() } else { format!(" ({})", field.aliases.join(", ")) };
         writeln!(out, "{:<12} {:<9} {:<20} {}{aliases}", field.name, field.type_name(), signs.join(" "), field.help)?;
     }
     out.flush()?;
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

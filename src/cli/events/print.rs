@@ -75,7 +75,7 @@ impl<'p> Printer<'p> {
             }
             EventsFormat::Strace => {
                 self.line.clear();
-                strace::line(record, self.redactor, &mut self.line);
+                strace::line(record, self.redactor, &mut self.line).map_err(io::Error::other)?;
                 self.end_line(out)
             }
         }

@@ -1,68 +1,95 @@
-//! Events in the manner of strace: `PID op(arguments) = result`, for eyes and tools that know it.
+//! Events in the manner of strace, `PID op(arguments) = result`, for eyes and tools that know it.
+//! The calls themselves are shown by the call table; here stand the other kinds of event, and
+//! the way through the redactor.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
-use belljar_sandbox::event::{Decision, Kind};
-use belljar_sandbox::witness::syscalls::Arg;
+use belljar_sandbox::event::{Decision, Kind, ObjectKind};
+use belljar_sandbox::witness::syscalls::show::{Piece, Shown, show, show_unknown, signal_name};
 
-use crate::query::field::{decision, error_name};
+use crate::query::field::decision;
 use crate::redact::Redactor;
-use crate::store::Record;
+use crate::store::{Object, Record};
 
-/// Bytes shown of a string, as strace's own default.
-const STRING_LIMIT: usize = 32;
-/// Bytes shown of a path, as the kernel's longest.
-const PATH_LIMIT: usize = 4096;
+/// Bytes shown of a payload, as strace's own default.
+const PAYLOAD_LIMIT: usize = 32;
 
-/// Appends the event to `out`, without a newline.
-pub(super) fn line(record: &Record<'_>, redactor: &Redactor, out: &mut String) {
-    // Writing to a String cannot fail.
-    let _ = write_line(record, redactor, out);
+/// Writes the event, without a newline.
+pub(super) fn line(record: &Record<'_>, redactor: &Redactor, out: &mut String) -> fmt::Result {
+    write!(out, "{} ", record.process.map_or(record.tid, |process| process.pid))?;
+    let escape = |piece: Piece, bytes: &[u8], out: &mut dyn Write| match piece {
+        Piece::Whole => write!(out, "{}", redactor.text(bytes, usize::MAX)),
+        Piece::Part => write!(out, "{}", redactor.fragment(bytes, usize::MAX)),
+    };
+    match (record.kind, record.call) {
+        (Kind::Call { abi, .. }, Some(call)) => {
+            let ((object, object_kind), (target, target_kind)) = (parts(record.object), parts(record.target));
+            let shown = Shown {
+                call,
+                args: record.args,
+                abi,
+                object,
+                object_kind,
+                target,
+                target_kind,
+                detail: record.detail,
+                payload: record.payload.get(..PAYLOAD_LIMIT).unwrap_or(record.payload),
+                payload_len: record.payload_len,
+                result: record.result,
+            };
+            show(out, &shown, &escape)?;
+        }
+        (Kind::Call { nr, .. }, None) => show_unknown(out, nr, &record.args, record.result)?,
+        _ => other(record, redactor, out)?,
+    }
+    match record.decision {
+        Decision::Allowed => Ok(()),
+        other => write!(out, " /* {} */", decision(other)),
+    }
 }
 
-fn write_line(record: &Record<'_>, redactor: &Redactor, out: &mut String) -> std::fmt::Result {
-    write!(out, "{} ", record.process.map_or(record.tid, |process| process.pid))?;
-    let Kind::Call { nr, .. } = record.kind else { return other(record, redactor, out) };
-    let Some(call) = record.call else {
-        write!(out, "syscall_{nr:#x}(")?;
-        for (at, arg) in record.args.iter().enumerate() {
-            write!(out, "{}{arg:#x}", if at == 0 { "" } else { ", " })?;
+fn parts(object: Option<&Object>) -> (&[u8], ObjectKind) {
+    object.map_or((&[], ObjectKind::None), |object| (&object.name, object.kind))
+}
+
+/// What is no call stands between plus signs, as strace has its signals and exits.
+fn other(record: &Record<'_>, redactor: &Redactor, out: &mut String) -> fmt::Result {
+    write!(out, "+++ {}", record.op())?;
+    if let Some(object) = record.object {
+        write!(out, " \"{}\"", redactor.text(&object.name, usize::MAX))?;
+    }
+    if let Some(target) = record.target {
+        write!(out, " -> \"{}\"", redactor.text(&target.name, usize::MAX))?;
+    }
+    match record.kind {
+        Kind::ProcessEnd => status(record.args[0], out)?,
+        Kind::Lost => write!(out, " {} events", record.args[0])?,
+        Kind::TerminalOutput => {
+            let payload = record.payload.get(..PAYLOAD_LIMIT).unwrap_or(record.payload);
+            write!(out, " \"{}\"", redactor.fragment(payload, usize::MAX))?;
+            let left = record.payload_len.saturating_sub(payload.len() as u64);
+            if left > 0 {
+                write!(out, "...(+{left} bytes)")?;
+            }
         }
-        return ending(record, out);
-    };
-    write!(out, "{}(", call.name)?;
-    // Names stand where the call has them; objects and targets are used up in that order.
-    let mut names = [record.object, record.target].into_iter().flatten();
-    for (at, ((_, kind), arg)) in call.args.iter().zip(record.args).enumerate() {
-        out.push_str(if at == 0 { "" } else { ", " });
-        match kind {
-            Arg::Path | Arg::SockAddr { .. } => match names.next() {
-                Some(object) => write!(out, "\"{}\"", redactor.text(&object.name, PATH_LIMIT))?,
-                None => write!(out, "{arg:#x}")?,
-            },
-            Arg::Fd => {
-                write!(out, "{}", arg as i32)?;
-                if let Some(object) = names.next() {
-                    write!(out, "<{}>", redactor.text(&object.name, PATH_LIMIT))?;
-                }
-            }
-            Arg::InBuf { .. } | Arg::OutBuf { .. } | Arg::InIovec { .. } | Arg::OutIovec { .. } | Arg::InMsg
-            | Arg::OutMsg | Arg::InMmsg { .. }
-                if !record.payload.is_empty() =>
-            {
-                write!(out, "\"{}\"", redactor.fragment(record.payload, STRING_LIMIT))?;
-            }
-            Arg::Argv if !record.detail.is_empty() => {
-                out.push('[');
-                let argv = record.detail.strip_suffix(b"\0").unwrap_or(record.detail);
-                for (at, entry) in argv.split(|b| *b == 0).enumerate() {
-                    write!(out, "{}\"{}\"", if at == 0 { "" } else { ", " }, redactor.text(entry, PATH_LIMIT))?;
-                }
-                out.push(']');
-            }
-            Arg::Text if !record.detail.is_empty() => write!(out, "\"{}\"", redactor.text(record.detail, PATH_LIMIT))?,
-            kind => show(*kind, arg, out)?,
+        _ => {}
+    }
+    let detail = record.detail.strip_suffix(b"\0").unwrap_or(record.detail);
+    for text in detail.split(|b| *b == 0).filter(|_| !detail.is_empty()) {
+        write!(out, " {}", redactor.text(text, usize::MAX))?;
+    }
+    out.write_str(" +++")
+}
+
+/// A raw wait status, as wait(2) packs it.
+fn status(status: u64, out: &mut String) -> fmt::Result {
+    match (status & 0x7f, status >> 8 & 0xff) {
+        _ if status == u64::MAX => out.write_str(" in an unknown way"),
+        (0, code) => write!(out, " with {code}"),
+        (signal, _) => {
+            let name = signal_name(signal as i32);
+            write!(out, " by {}", name.unwrap_or("signal"))?;
+            if name.is_none() { write!(out, " {signal}") } else { Ok(()) }
         }
     }
-    ending(record, out)
 }
