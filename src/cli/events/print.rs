@@ -197,7 +197,7 @@ fn duration(ns: i128, out: &mut String) -> std::fmt::Result {
 /// Usual width of a column.
 fn width(field: &Field) -> usize {
     match field.name {
-        "t" => 12,
+        "t" => 14,
         "op" | "proc" | "category" => 14,
         "exe" | "path" | "host" | "target" => 24,
         "verb" | "asset" | "class" | "object" => 16,
@@ -219,13 +219,11 @@ fn csv_cell(field: &Field, record: &Record<'_>, context: &Context<'_>, redactor:
         let _ = match value {
             Scalar::Int(number) => write!(cell, "{number}"),
             Scalar::Bytes(bytes) => {
+                let text = shown(field, bytes, usize::MAX, redactor).to_string();
                 // Spreadsheets run what begins like a formula; the subject chose these bytes.
-                let formula = cell.is_empty().then(|| bytes.split_first()).flatten();
-                match formula.filter(|(first, _)| b"=+-@".contains(first)) {
-                    Some((first, rest)) if !redactor.masks(bytes) => {
-                        write!(cell, "\\x{first:02x}{}", shown(field, rest, usize::MAX, redactor))
-                    }
-                    _ => write!(cell, "{}", shown(field, bytes, usize::MAX, redactor)),
+                match text.strip_prefix(['=', '+', '-', '@']).zip(text.bytes().next()) {
+                    Some((rest, first)) if cell.is_empty() => write!(cell, "\\x{first:02x}{rest}"),
+                    _ => write!(cell, "{text}"),
                 }
             }
         };

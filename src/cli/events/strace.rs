@@ -56,29 +56,31 @@ fn parts(object: Option<&Object>) -> (&[u8], ObjectKind) {
 fn other(record: &Record<'_>, redactor: &Redactor, out: &mut String) -> fmt::Result {
     write!(out, "+++ {}", record.op())?;
     if let Some(object) = record.object {
-        write!(out, " \"{}\"", redactor.text(&object.name, usize::MAX))?;
+        write!(out, " {}", quoted(redactor.text(&object.name, usize::MAX)))?;
     }
     if let Some(target) = record.target {
-        write!(out, " -> \"{}\"", redactor.text(&target.name, usize::MAX))?;
+        write!(out, " -> {}", quoted(redactor.text(&target.name, usize::MAX)))?;
     }
     match record.kind {
         Kind::ProcessEnd => status(record.args[0], out)?,
         Kind::Lost => write!(out, " {} events", record.args[0])?,
         Kind::TerminalOutput => {
             let payload = record.payload.get(..PAYLOAD_LIMIT).unwrap_or(record.payload);
-            write!(out, " \"{}\"", redactor.fragment(payload, usize::MAX))?;
-            let left = record.payload_len.saturating_sub(payload.len() as u64);
-            if left > 0 {
-                write!(out, "...(+{left} bytes)")?;
-            }
+            let dots = if record.payload_len > payload.len() as u64 { "..." } else { "" };
+            write!(out, " {}{dots}", quoted(redactor.fragment(payload, usize::MAX)))?;
         }
         _ => {}
     }
     let detail = record.detail.strip_suffix(b"\0").unwrap_or(record.detail);
     for text in detail.split(|b| *b == 0).filter(|_| !detail.is_empty()) {
-        write!(out, " {}", redactor.text(text, usize::MAX))?;
+        write!(out, " {}", quoted(redactor.text(text, usize::MAX)))?;
     }
     out.write_str(" +++")
+}
+
+/// In quotes that nothing inside can end.
+fn quoted(text: impl fmt::Display) -> String {
+    format!("\"{}\"", text.to_string().replace('"', "\\\""))
 }
 
 /// A raw wait status, as wait(2) packs it.
