@@ -1,9 +1,11 @@
 //! Belljar puts a vendor's software under glass: see `README.md` for what it does and
 //! `ARCHITECTURE.md` for how it is built.
 
+pub mod analysis;
 pub mod bundle;
 pub mod cli;
 pub mod ingest;
 pub mod query;
 pub mod redact;
+pub mod report;
 pub mod store;

@@ -1,0 +1,688 @@
+//! What each act means: which claims an open, a write, a connect, an exec or a file left behind
+//! makes about which asset.
+//!
+//! Two kinds of ground are kept apart. *Content*: marker bytes are in the event; what is said
+//! is proven. *Lineage*: the process had to do with the asset before; what is said is suspected.
+
+use std::sync::Arc;
+
+use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind};
+use belljar_sandbox::witness::syscalls::{Call, Category};
+
+use super::detectors::{self, Detector};
+use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
+use super::matcher::{Direction, Hits, MarkerId};
+use super::meaning::{Act, act};
+use super::place::{Place, channel, place};
+use super::{Analysis, Claim, Touched, ending};
+use crate::store::{AssetSet, Object, Record, Verb};
+
+/// S_IFMT and S_IFDIR (inode(7)).
+const FORMAT: u64 = 0o170_000;
+const DIRECTORY: u64 = 0o040_000;
+
+impl Analysis {
+    pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
+        if record.decision == Decision::Denied {
+            self.refused.insert(call.name);
+        }
+        touched.assets.0 |= self.paths.of(record.object).0 | self.paths.of(record.target).0;
+        let bulk = matches!(
+            call.category,
+            Category::Open | Category::Read | Category::Write | Category::Send | Category::Receive | Category::Memory
+        );
+        if !bulk {
+            if let Some(detector) = detectors::by_call(call.name, record) {
+                let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
+                self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
+            }
+        }
+        let cut = record.payload_len > record.payload.len() as u64;
+        match act(call, record) {
+            Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
+            Act::Read => {
+                self.payloads_cut += u64::from(cut && !record.payload.is_empty());
+                self.read(record, touched, "read");
+            }
+            Act::Map { write } => {
+                self.read(record, touched, "mapped");
+                if let Some(object) = record.object.filter(|_| write) {
+                    self.wrote(object, record);
+                }
+            }
+            Act::Receive => self.read(record, touched, "received from"),
+            Act::Write => {
+                self.payloads_cut += u64::from(cut);
+                self.write(record, touched, record.object);
+            }
+            Act::Send => {
+                self.payloads_cut += u64::from(cut);
+                self.write(record, touched, record.target.filter(|target| is_peer(target)).or(record.object));
+            }
+            Act::Copy { object_is_destination } => {
+                let (from, to) = match object_is_destination {
+                    true => (record.target, record.object),
+                    false => (record.object, record.target),
+                };
+                self.copy(record, touched, from, to);
+            }
+            Act::Connect => self.connect(record, touched),
+            Act::Bind => {
+                if let (Some(process), Some(object)) = (record.process, record.object) {
+                    self.lineage.serve(process.key, self.flow(object));
+                }
+                self.names(record, touched, record.object);
+            }
+            Act::Rename => self.rename(call.name, record, touched),
+            Act::Make => self.names(record, touched, record.object),
+            Act::Remove | Act::Truncate => {
+                let named = self.paths.of(record.object);
+                for asset in named.iter() {
+                    self.destroy(
+                        asset,
+                        record,
+                        touched,
+                        if call.name.contains("truncate") { "cut" } else { "removed" },
+                    );
+                }
+                if let Some(object) = record.object.filter(|_| named.0 != 0) {
+                    self.wrote(object, record);
+                }
+            }
+            Act::Exec => self.exec(record, touched),
+            Act::Other => {}
+        }
+    }
+
+    /// What went to the subject's own screen is expected to be seen; it is noted, not held
+    /// against it.
+    pub(super) fn shown(&mut self, record: &Record<'_>, touched: &mut Touched) {
+        let hits = self.search(record, record.object, Direction::Out);
+        touched.assets.0 |= hits.assets().0;
+        touched.keep_payload |= !hits.is_empty();
+        self.hits = hits;
+    }
+
+    fn open(&mut self, record: &Record<'_>, touched: &mut Touched, read: bool, write: bool, truncate: bool) {
+        if read {
+            self.read(record, touched, "opened");
+        }
+        let Some(object) = record.object.filter(|_| write) else { return };
+        if truncate {
+            for asset in self.paths.of(record.object).iter() {
+                self.destroy(asset, record, touched, "emptied");
+            }
+        }
+        self.names(record, touched, record.object);
+        if let Some(detector) = detectors::by_place(&object.name) {
+            self.attempt(detector, record, touched, &object.name, channel(object));
+        }
+        if place(object) == Place::Disk {
+            self.wrote(object, record);
+        }
+    }
+
+    /// Bytes come in from the object, or may from now on.
+    fn read(&mut self, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
+        let Some(object) = record.object else { return };
+        // The payload of openat2 is its flags.
+        let carries = phrase != "opened";
+        let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
+        touched.keep_payload |= !hits.is_empty();
+        touched.assets.0 |= hits.assets().0;
+        let named = self.paths.of(record.object);
+        let flow = self.flow(object);
+        for asset in named.iter() {
+            self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
+        }
+        // Client data where none was planted: a copy. Whose, lineage may know; else it is news.
+        let known = self.lineage.flow(flow).map_or(0, |holding| holding.assets().0);
+        for asset in AssetSet(hits.assets().0 & !named.0).iter() {
+            if named.0 != 0 || place(object) != Place::Local && known & 1 << asset == 0 {
+                self.collect(asset, hits.of(asset), record, touched, phrase, Link::Content);
+            } else {
+                self.gain(asset, record, phrase, &object.name, Link::Content);
+            }
+        }
+        if let Some(process) = record.process.filter(|_| known != 0) {
+            let item = self.stepper(record, phrase, &object.name);
+            let mut lineage = std::mem::take(&mut self.lineage);
+            lineage.draw(process.key, flow, || Some(item(self)));
+            self.lineage = lineage;
+        }
+        self.hits = hits;
+    }
+
+    /// Bytes go out to the object, by write or send.
+    fn write(&mut self, record: &Record<'_>, touched: &mut Touched, to: Option<&Object>) {
+        let Some(to) = to else { return };
+        let mut hits = self.search(record, Some(to), Direction::Out);
+        touched.keep_payload |= !hits.is_empty();
+        touched.assets.0 |= hits.assets().0;
+        match place(to) {
+            Place::Disk => {
+                // Its own place is where it was already.
+                let own = self.paths.of(Some(to));
+                hits.retain(|id| !own.contains(id.asset));
+                self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
+                if !hits.is_empty() {
+                    self.wrote(to, record);
+                }
+                self.pour(record, to, "wrote to");
+            }
+            Place::Remote => {
+                self.matcher.scan(&to.name, &mut hits);
+                self.contents(Verb::Transmit, &hits, record, touched, to, "sent to");
+                self.reached(record, touched, to, "sent to", hits.assets());
+            }
+            Place::Local => {
+                for asset in hits.assets().iter() {
+                    self.imply(asset, hits.of(asset), record, touched);
+                }
+                self.pour(record, to, "wrote to");
+            }
+            Place::Nowhere => {}
+        }
+        self.hits = hits;
+    }
+
+    /// Marker bytes on their way to a place where they do not belong.
+    fn contents(
+        &mut self,
+        verb: Verb,
+        hits: &Hits,
+        record: &Record<'_>,
+        touched: &mut Touched,
+        to: &Object,
+        phrase: &'static str,
+    ) {
+        for asset in hits.assets().iter() {
+            self.imply(asset, hits.of(asset), record, touched);
+            let key = self.hasher.any((verb as u8, asset, &to.name));
+            let before = self.origin(record, asset);
+            self.claim(
+                key,
+                record,
+                touched,
+                Claim {
+                    verb,
+                    asset: Some(asset),
+                    confidence: Confidence::Proven,
+                    channel: channel(to),
+                    destination: Some(&to.name),
+                    markers: hits.of(asset),
+                    link: Link::Content,
+                    phrase,
+                    thing: &to.name,
+                    detector: None,
+                    before,
+                    ending: ending(record),
+                },
+            );
+        }
+    }
+
+    /// The process reached out of the machine: suspected for all that it may hold.
+    fn reached(
+        &mut self,
+        record: &Record<'_>,
+        touched: &mut Touched,
+        to: &Object,
+        phrase: &'static str,
+        besides: AssetSet,
+    ) {
+        let Some(process) = record.process else { return };
+        for origin in self.lineage.reach(process.key) {
+            if besides.contains(origin.asset) {
+                continue;
+            }
+            let key = self.hasher.any((Verb::Transmit as u8, origin.asset, &to.name));
+            self.claim(
+                key,
+                record,
+                touched,
+                Claim {
+                    verb: Verb::Transmit,
+                    asset: Some(origin.asset),
+                    confidence: Confidence::Suspected,
+                    channel: channel(to),
+                    destination: Some(&to.name),
+                    markers: &[],
+                    link: Link::Lineage,
+                    phrase,
+                    thing: &to.name,
+                    detector: None,
+                    before: Some(origin.chain),
+                    ending: ending(record),
+                },
+            );
+        }
+    }
+
+    fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
+        let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
+        if place(to) != Place::Remote {
+            return;
+        }
+        self.connections += 1;
+        // Connecting a datagram socket sends nothing: resolvers do it to learn their own address.
+        if to.kind != ObjectKind::Udp {
+            self.reached(record, touched, to, "connected to", AssetSet::default());
+        }
+    }
+
+    /// Bytes move from one thing to another inside the kernel; nobody sees them pass.
+    fn copy(&mut self, record: &Record<'_>, touched: &mut Touched, from: Option<&Object>, to: Option<&Object>) {
+        let source = Record { object: from, target: None, payload: &[], ..*record };
+        self.read(&source, touched, "copied from");
+        let Some(to) = to else { return };
+        let from_assets = self.paths.of(from);
+        let flowing = from.and_then(|from| self.lineage.flow(self.flow(from))).map_or(0, |holding| holding.assets().0);
+        match place(to) {
+            Place::Disk => {
+                let own = self.paths.of(Some(to));
+                for asset in AssetSet((from_assets.0 | flowing) & !own.0).iter() {
+                    self.put(asset, record, touched, to, "copied to");
+                }
+                self.wrote(to, record);
+                self.pour(record, to, "copied to");
+            }
+            Place::Remote => self.reached(record, touched, to, "copied to", AssetSet::default()),
+            Place::Local => self.pour(record, to, "copied to"),
+            Place::Nowhere => {}
+        }
+    }
+
+    /// A whole asset went to another path; its bytes were not seen.
+    fn put(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, to: &Object, phrase: &'static str) {
+        let key = self.hasher.any((Verb::Store as u8, asset, &to.name));
+        let before = self.origin(record, asset);
+        self.claim(
+            key,
+            record,
+            touched,
+            Claim {
+                verb: Verb::Store,
+                asset: Some(asset),
+                confidence: Confidence::Suspected,
+                channel: channel(to),
+                destination: Some(&to.name),
+                markers: &[],
+                link: Link::Exact,
+                phrase,
+                thing: &to.name,
+                detector: None,
+                before,
+                ending: ending(record),
+            },
+        );
+    }
+
+    fn rename(&mut self, name: &str, record: &Record<'_>, touched: &mut Touched) {
+        let (Some(from), Some(to)) = (record.object, record.target) else { return };
+        let own = self.paths.of(Some(to));
+        for asset in AssetSet(self.paths.of(Some(from)).0 & !own.0).iter() {
+            self.put(asset, record, touched, to, if name.starts_with("link") { "linked to" } else { "moved to" });
+        }
+        self.names(record, touched, Some(to));
+        if let Some(detector) = detectors::by_place(&to.name) {
+            self.attempt(detector, record, touched, &to.name, channel(to));
+        }
+        if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
+            let (old, new) = (self.flow(from), self.flow(to));
+            self.lineage.rename(old, new);
+            if let Some(writer) = self.writers.remove(&old) {
+                self.writers.insert(new, writer);
+            }
+        }
+    }
+
+    /// Client data in a name that is being made, or in the text that goes with it (a link's
+    /// contents, an extended attribute).
+    fn names(&mut self, record: &Record<'_>, touched: &mut Touched, object: Option<&Object>) {
+        let Some(object) = object.filter(|object| matches!(object.kind, ObjectKind::File | ObjectKind::Unix)) else {
+            return;
+        };
+        if self.paths.of(Some(object)).0 != 0 {
+            return;
+        }
+        let mut hits = self.none();
+        self.matcher.scan(&object.name, &mut hits);
+        self.matcher.scan(record.detail, &mut hits);
+        self.matcher.scan(record.payload, &mut hits);
+        self.contents(Verb::Store, &hits, record, touched, object, "made");
+        self.hits = hits;
+    }
+
+    /// Client data removed or emptied where it was planted.
+    fn destroy(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
+        let Some(object) = record.object else { return };
+        let key = self.hasher.any((Verb::Disrupt as u8, asset));
+        let before = self.origin(record, asset);
+        self.claim(
+            key,
+            record,
+            touched,
+            Claim {
+                verb: Verb::Disrupt,
+                asset: Some(asset),
+                confidence: detectors::REMOVED.confidence,
+                channel: channel(object),
+                destination: Some(&object.name),
+                markers: &[],
+                link: Link::Exact,
+                phrase,
+                thing: &object.name,
+                detector: Some(&detectors::REMOVED),
+                before,
+                ending: ending(record),
+            },
+        );
+    }
+
+    /// An attempt on the system.
+    fn attempt(
+        &mut self,
+        detector: &'static Detector,
+        record: &Record<'_>,
+        touched: &mut Touched,
+        thing: &[u8],
+        channel: Channel,
+    ) {
+        let key = self.hasher.any((detector.verb as u8, detector.deed, thing));
+        let phrase = match record.kind {
+            Kind::Layer(_) => "found",
+            _ => record.op(),
+        };
+        self.claim(
+            key,
+            record,
+            touched,
+            Claim {
+                verb: detector.verb,
+                asset: None,
+                confidence: detector.confidence,
+                channel,
+                destination: Some(thing),
+                markers: &[],
+                link: Link::Exact,
+                phrase,
+                thing,
+                detector: Some(detector),
+                before: None,
+                ending: ending(record),
+            },
+        );
+    }
+
+    /// A program is started: its arguments and what is new in its environment are looked at.
+    /// What the subject itself was started with is the analyst's doing.
+    pub(super) fn exec(&mut self, record: &Record<'_>, touched: &mut Touched) {
+        let Some(program) = record.object else { return };
+        if let Some(detector) = detectors::by_program(&program.name) {
+            self.attempt(detector, record, touched, &program.name, Channel::Other);
+        }
+        let cut = record.payload_len > record.payload.len() as u64;
+        let first = !self.begun && record.process.is_none_or(|p| p.parent.is_none_or(|parent| parent.0 == 0));
+        if first {
+            self.given.extend(record.payload.split(|b| *b == 0).map(Box::from));
+            self.begun = record.kind == Kind::ProcessImage;
+            return;
+        }
+        let mut hits = self.none();
+        self.matcher.scan(record.detail, &mut hits);
+        self.handed(&hits, record, touched, Channel::Argv, program);
+        hits.clear();
+        let mut entries = record.payload.split(|b| *b == 0).peekable();
+        while let Some(entry) = entries.next() {
+            let unfinished = cut && entries.peek().is_none();
+            if entry.is_empty()
+                || self.given.contains(entry)
+                || unfinished && self.given.iter().any(|g| g.starts_with(entry))
+            {
+                continue;
+            }
+            let name = entry.split(|b| *b == b'=').next().unwrap_or_default();
+            let mut found = Hits::default();
+            self.matcher.scan(entry, &mut found);
+            found.retain(|id| !self.holds_variable(id.asset, name));
+            for id in found.ids() {
+                hits.add(*id);
+            }
+        }
+        self.handed(&hits, record, touched, Channel::Env, program);
+        self.hits = hits;
+    }
+
+    /// Whether the asset was planted in this environment variable.
+    fn holds_variable(&self, asset: usize, name: &[u8]) -> bool {
+        self.assets.get(asset).is_some_and(|asset| asset.variables.iter().any(|v| v.as_bytes() == name))
+    }
+
+    fn handed(&mut self, hits: &Hits, record: &Record<'_>, touched: &mut Touched, channel: Channel, program: &Object) {
+        for asset in hits.assets().iter() {
+            self.imply(asset, hits.of(asset), record, touched);
+            let before = self.origin(record, asset);
+            let key = self.hasher.any((Verb::Process as u8, asset, channel as u8, &program.name));
+            self.claim(
+                key,
+                record,
+                touched,
+                Claim {
+                    verb: Verb::Process,
+                    asset: Some(asset),
+                    confidence: Confidence::Proven,
+                    channel,
+                    destination: Some(&program.name),
+                    markers: hits.of(asset),
+                    link: Link::Content,
+                    phrase: if channel == Channel::Argv {
+                        "put it in the arguments of"
+                    } else {
+                        "put it in the environment of"
+                    },
+                    thing: &program.name,
+                    detector: None,
+                    before,
+                    ending: ending(record),
+                },
+            );
+        }
+    }
+
+    /// A file that the session left behind.
+    pub(super) fn layer(&mut self, change: LayerChange, record: &Record<'_>, touched: &mut Touched) {
+        let Some(object) = record.object else { return };
+        let own = self.paths.of(Some(object));
+        touched.assets.0 |= own.0;
+        if change == LayerChange::Deleted {
+            for asset in own.iter() {
+                self.destroy(asset, record, touched, "no longer has");
+            }
+            return;
+        }
+        if record.args[0] & FORMAT != DIRECTORY {
+            if let Some(detector) = detectors::by_place(&object.name) {
+                self.attempt(detector, record, touched, &object.name, Channel::File);
+            }
+        }
+        let mut hits = self.none();
+        self.matcher.scan(record.payload, &mut hits);
+        if own.0 == 0 {
+            self.matcher.scan(&object.name, &mut hits);
+        }
+        if let Some(target) = record.target {
+            self.matcher.scan(&target.name, &mut hits);
+        }
+        hits.retain(|id| !own.contains(id.asset));
+        self.payloads_cut += u64::from(record.payload_len > record.payload.len() as u64);
+        touched.keep_payload |= !hits.is_empty();
+        self.contents(Verb::Store, &hits, record, touched, object, "has it in");
+        self.hits = hits;
+    }
+
+    /// Client data was read, or may have been.
+    fn collect(
+        &mut self,
+        asset: usize,
+        markers: &[MarkerId],
+        record: &Record<'_>,
+        touched: &mut Touched,
+        phrase: &'static str,
+        link: Link,
+    ) {
+        let Some(object) = record.object else { return };
+        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
+        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
+        self.collected_under(asset, key);
+        let confidence = if markers.is_empty() { Confidence::Suspected } else { Confidence::Proven };
+        self.claim(
+            key,
+            record,
+            touched,
+            Claim {
+                verb: Verb::Collect,
+                asset: Some(asset),
+                confidence,
+                channel: channel(object),
+                destination: None,
+                markers,
+                link,
+                phrase,
+                thing: &object.name,
+                detector: None,
+                before: None,
+                ending: ending(record),
+            },
+        );
+        if ending(record).0 == Ending::Succeeded {
+            self.gain(asset, record, phrase, &object.name, link);
+        }
+    }
+
+    /// Marker bytes in the hands of a process show that it has the data. Where that was seen
+    /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
+    /// kernel, a memory map), which is a finding of its own.
+    fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
+        if let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) {
+            let keys = self.collected.get(&asset).cloned().unwrap_or_default();
+            let mut ledger = std::mem::take(&mut self.ledger);
+            for key in keys {
+                ledger.confirm(key, first, markers, |id| self.marker_name(id));
+            }
+            self.ledger = ledger;
+            return;
+        }
+        if matches!(record.kind, Kind::Layer(_)) && self.collected.contains_key(&asset) {
+            return;
+        }
+        let source = match self.assets.get(asset) {
+            Some(asset) if !asset.variables.is_empty() => Channel::Env,
+            Some(asset) if asset.class == "device" => Channel::Device,
+            _ => Channel::Other,
+        };
+        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
+        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
+        self.collected_under(asset, key);
+        self.claim(
+            key,
+            record,
+            touched,
+            Claim {
+                verb: Verb::Collect,
+                asset: Some(asset),
+                confidence: Confidence::Proven,
+                channel: source,
+                destination: None,
+                markers,
+                link: Link::Content,
+                phrase: "had it at hand for",
+                thing: record.op().as_bytes(),
+                detector: None,
+                before: None,
+                ending: (Ending::Succeeded, Basis::LaterEvent, None),
+            },
+        );
+        self.gain(asset, record, "had it at hand for", record.op().as_bytes(), Link::Content);
+    }
+
+    fn collected_under(&mut self, asset: usize, key: u64) {
+        let keys = self.collected.entry(asset).or_default();
+        if keys.len() < 64 && !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+
+    /// The process holds the asset from now on.
+    fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
+        let Some(process) = record.process else { return };
+        let mut lineage = std::mem::take(&mut self.lineage);
+        lineage.gain(process.key, asset, || Arc::from([self.item(record, Some(process), phrase, thing, link)]));
+        self.lineage = lineage;
+    }
+
+    /// How whoever did this came by the asset, as far as was seen. For a file left behind, who
+    /// wrote it.
+    fn origin(&self, record: &Record<'_>, asset: usize) -> Option<Arc<[ChainItem]>> {
+        if let Some(process) = record.process {
+            if let Some(origin) = self.lineage.held(process.key).and_then(|holding| holding.origin(asset)) {
+                return Some(Arc::clone(&origin.chain));
+            }
+            return self.lineage.reach(process.key).into_iter().find(|o| o.asset == asset).map(|o| o.chain);
+        }
+        let object = record.object?;
+        let flow = self.flow(object);
+        if let Some(origin) = self.lineage.flow(flow).and_then(|holding| holding.origin(asset)) {
+            return Some(Arc::clone(&origin.chain));
+        }
+        let writer = self.writers.get(&flow)?;
+        let process = writer.process.as_deref()?;
+        let wrote = Record { seq: writer.event, process: Some(process), ..*record };
+        Some(Arc::from([self.item(&wrote, Some(process), "opened for writing", &object.name, Link::Lineage)]))
+    }
+
+    /// What the process holds goes into the object.
+    fn pour(&mut self, record: &Record<'_>, to: &Object, phrase: &'static str) {
+        let Some(process) = record.process else { return };
+        let flow = self.flow(to);
+        let item = self.stepper(record, phrase, &to.name);
+        let mut lineage = std::mem::take(&mut self.lineage);
+        lineage.pour(process.key, flow, self.followed, || Some(item(self)));
+        self.lineage = lineage;
+    }
+
+    /// A chain item of lineage, made only when it is needed.
+    fn stepper<'r>(
+        &self,
+        record: &'r Record<'r>,
+        phrase: &'static str,
+        thing: &'r [u8],
+    ) -> impl Fn(&Self) -> ChainItem + 'r {
+        move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
+    }
+
+    /// Searches the payload as the next part of a stream.
+    fn search(&mut self, record: &Record<'_>, object: Option<&Object>, direction: Direction) -> Hits {
+        let mut hits = self.none();
+        if !record.payload.is_empty() {
+            let process = record.process.map(|process| process.key).unwrap_or_default();
+            let stream = object.map_or(0, |object| self.hasher.object(object));
+            let whole = record.payload_len <= record.payload.len() as u64;
+            self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
+        }
+        hits
+    }
+
+    /// The reused, emptied list of hits; to be put back.
+    fn none(&mut self) -> Hits {
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        hits
+    }
+}
+
+/// Whether this names somebody to send to.
+fn is_peer(object: &Object) -> bool {
+    matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp | ObjectKind::Socket | ObjectKind::Unix)
+        && !object.name.is_empty()
+}

@@ -1,0 +1,300 @@
+//! The findings of a session as they grow: what belongs to the same finding is merged into it,
+//! so that a subject that reads a database row by row makes one finding, not thousands.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Severity};
+use super::matcher::MarkerId;
+use crate::store::Verb;
+
+/// Findings listed at most; the subject decides how many destinations there are.
+const MAX_FINDINGS: usize = 4096;
+/// Events of a chain listed at most; the others are counted.
+const MAX_CHAIN: usize = 16;
+
+/// What one event adds to a finding.
+#[derive(Debug)]
+pub(super) struct Evidence<'a> {
+    /// What was attempted.
+    pub(super) verb: Verb,
+    /// Name and class of the asset.
+    pub(super) asset: Option<(&'a str, &'a str)>,
+    /// How sure.
+    pub(super) confidence: Confidence,
+    /// How bad.
+    pub(super) severity: Severity,
+    /// Whether the declaration covers it.
+    pub(super) declared: bool,
+    /// By which way.
+    pub(super) channel: Channel,
+    /// Where to, safe to show.
+    pub(super) destination: Option<String>,
+    /// What the sandbox answered.
+    pub(super) decision: &'static str,
+    /// How it ended, what that rests on, and the error's name.
+    pub(super) ending: (Ending, Basis, Option<String>),
+    /// ATT&CK technique.
+    pub(super) attack: Option<&'static str>,
+    /// For findings about the system: what was tried, as "tried to ...".
+    pub(super) deed: Option<&'static str>,
+    /// Markers seen, with their names.
+    pub(super) markers: Vec<(MarkerId, &'a str)>,
+    /// Events that led here.
+    pub(super) before: Option<Arc<[ChainItem]>>,
+    /// The event itself.
+    pub(super) item: ChainItem,
+    /// Which sort of step it is: of two with the same number only the first is in the chain.
+    pub(super) step: u64,
+}
+
+/// What is needed of an [`Evidence`] to see whether it is news; cheap to make.
+#[derive(Debug)]
+pub(super) struct Glance<'a> {
+    /// How sure.
+    pub(super) confidence: Confidence,
+    /// Whether the declaration covers it.
+    pub(super) declared: bool,
+    /// How it ended and what that rests on.
+    pub(super) ending: (Ending, Basis),
+    /// Markers seen.
+    pub(super) markers: &'a [MarkerId],
+    /// See [`Evidence::step`].
+    pub(super) step: u64,
+    /// Number of the event.
+    pub(super) event: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    finding: Finding,
+    deed: Option<&'static str>,
+    seen: HashSet<MarkerId>,
+    /// Steps in the chain, each once.
+    steps: Vec<u64>,
+    /// The event counted last, so that one event counts once.
+    last_event: u64,
+}
+
+/// All findings of a session.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: Vec<Entry>,
+    by_key: HashMap<u64, usize>,
+    dirty: Vec<usize>,
+    unlisted: u64,
+}
+
+impl Ledger {
+    /// Counts an event that adds nothing but its number to the finding under `key`. Returns
+    /// `false`, having done nothing, when it is more than that.
+    pub(super) fn absorb(&mut self, key: u64, glance: &Glance<'_>) -> bool {
+        let Some(entry) = self.by_key.get(&key).and_then(|index| self.entries.get_mut(*index)) else { return false };
+        let finding = &entry.finding;
+        let stale = (finding.chain.len() >= MAX_CHAIN || entry.steps.contains(&glance.step))
+            && glance.confidence <= finding.confidence
+            && glance.declared >= finding.declared
+            && glance.ending <= (finding.outcome, finding.outcome_basis)
+            && glance.markers.iter().all(|id| entry.seen.contains(id));
+        if stale {
+            entry.count(glance.event);
+        }
+        stale
+    }
+
+    /// Adds evidence to the finding under `key`, or makes one. `actor` is asked for new ones only.
+    pub(super) fn add(&mut self, key: u64, evidence: Evidence<'_>, actor: impl FnOnce() -> Option<Actor>) {
+        if let Some(index) = self.by_key.get(&key).copied() {
+            if let Some(entry) = self.entries.get_mut(index) {
+                if entry.grow(evidence) {
+                    self.dirty.push(index);
+                }
+            }
+            return;
+        }
+        if self.entries.len() >= MAX_FINDINGS {
+            self.unlisted += 1;
+            return;
+        }
+        let index = self.entries.len();
+        self.by_key.insert(key, index);
+        self.entries.push(Entry::new(index as u32 + 1, evidence, actor()));
+        self.dirty.push(index);
+    }
+
+    /// Marker bytes turned up later, which came from `event`: where that is part of the finding
+    /// under `key`, the data was really had.
+    pub(super) fn confirm<'n>(
+        &mut self,
+        key: u64,
+        event: u64,
+        markers: &[MarkerId],
+        name: impl Fn(MarkerId) -> Option<&'n str>,
+    ) {
+        let Some(index) = self.by_key.get(&key).copied() else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        if !entry.finding.chain.iter().any(|item| item.event == event) {
+            return;
+        }
+        let new = markers.iter().filter(|id| !entry.seen.contains(id));
+        let new: Vec<(MarkerId, &str)> = new.filter_map(|id| Some((*id, name(*id)?))).collect();
+        let mut changed = entry.mark(&new);
+        let finding = &mut entry.finding;
+        changed |= finding.confidence < Confidence::Proven;
+        finding.confidence = Confidence::Proven;
+        if (finding.outcome, finding.outcome_basis) < (Ending::Succeeded, Basis::LaterEvent) {
+            (finding.outcome, finding.outcome_basis, finding.error) = (Ending::Succeeded, Basis::LaterEvent, None);
+            changed = true;
+        }
+        if changed {
+            entry.finding.title = entry.title();
+            self.dirty.push(index);
+        }
+    }
+
+    /// Findings made or grown since the last call, by id.
+    pub(super) fn take_new(&mut self) -> Vec<Finding> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        dirty.iter().filter_map(|index| self.entries.get(*index)).map(|entry| entry.finding.clone()).collect()
+    }
+
+    /// All findings, by id.
+    pub(super) fn all(&self) -> Vec<Finding> {
+        self.entries.iter().map(|entry| entry.finding.clone()).collect()
+    }
+
+    /// Evidence for findings that are not listed because there are too many.
+    pub(super) fn unlisted(&self) -> u64 {
+        self.unlisted
+    }
+}
+
+impl Entry {
+    fn new(id: u32, evidence: Evidence<'_>, process: Option<Actor>) -> Self {
+        let (outcome, outcome_basis, error) = evidence.ending;
+        let mut chain: Vec<ChainItem> = evidence.before.as_deref().unwrap_or_default().to_vec();
+        chain.truncate(MAX_CHAIN - 1);
+        chain.retain(|item| item.event != evidence.item.event);
+        let last_event = evidence.item.event;
+        chain.push(evidence.item);
+        let mut entry = Self {
+            finding: Finding {
+                id,
+                verb: evidence.verb,
+                confidence: evidence.confidence,
+                severity: evidence.severity,
+                declared: evidence.declared,
+                asset: evidence.asset.map(|(name, _)| name.to_owned()),
+                class: evidence.asset.map(|(_, class)| class.to_owned()),
+                markers: Vec::new(),
+                channel: evidence.channel,
+                destination: evidence.destination,
+                encodings: Vec::new(),
+                decision: evidence.decision.to_owned(),
+                outcome,
+                error,
+                process,
+                title: String::new(),
+                attack: evidence.attack.map(str::to_owned),
+                events: chain.len() as u64,
+                chain,
+                outcome_basis,
+            },
+            deed: evidence.deed,
+            seen: HashSet::new(),
+            steps: vec![evidence.step],
+            last_event,
+        };
+        entry.mark(&evidence.markers);
+        entry.finding.title = entry.title();
+        entry
+    }
+
+    /// Takes in more evidence. Returns whether anything but the count of events changed.
+    fn grow(&mut self, evidence: Evidence<'_>) -> bool {
+        self.count(evidence.item.event);
+        let mut changed = self.mark(&evidence.markers);
+        let finding = &mut self.finding;
+        changed |= evidence.confidence > finding.confidence || finding.declared && !evidence.declared;
+        finding.confidence = finding.confidence.max(evidence.confidence);
+        finding.severity = finding.severity.max(evidence.severity);
+        finding.declared &= evidence.declared;
+        let (outcome, basis, error) = evidence.ending;
+        if (outcome, basis) > (finding.outcome, finding.outcome_basis) {
+            (finding.outcome, finding.outcome_basis, finding.error) = (outcome, basis, error);
+            evidence.decision.clone_into(&mut finding.decision);
+            changed = true;
+        }
+        let mut extend = |item: ChainItem| {
+            if finding.chain.len() < MAX_CHAIN && finding.chain.iter().all(|other| other.event != item.event) {
+                let at = finding.chain.partition_point(|other| other.event <= item.event);
+                finding.chain.insert(at, item);
+                changed = true;
+            }
+        };
+        for item in evidence.before.as_deref().unwrap_or_default() {
+            extend(item.clone());
+        }
+        if !self.steps.contains(&evidence.step) {
+            self.steps.push(evidence.step);
+            extend(evidence.item);
+        }
+        if changed {
+            self.finding.title = self.title();
+        }
+        changed
+    }
+
+    fn count(&mut self, event: u64) {
+        if event != self.last_event {
+            self.finding.events += 1;
+            self.last_event = event;
+        }
+    }
+
+    fn mark(&mut self, markers: &[(MarkerId, &str)]) -> bool {
+        let mut new = false;
+        for (id, name) in markers {
+            if self.seen.insert(*id) {
+                self.finding.markers.push((*name).to_owned());
+                new = true;
+            }
+        }
+        new
+    }
+
+    /// The finding in one sentence, of names that are safe to show.
+    fn title(&self) -> String {
+        let finding = &self.finding;
+        let who = match &finding.process {
+            Some(actor) => actor.exe.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("a process"),
+            None => "an unknown process",
+        };
+        let asset = finding.asset.as_deref().unwrap_or("client data");
+        let place = finding.destination.as_deref().unwrap_or("an unknown place");
+        let worked = finding.outcome == Ending::Succeeded;
+        let proven = finding.confidence > Confidence::Suspected;
+        let deed = match (finding.verb, self.deed) {
+            (_, Some(deed)) if worked => format!("tried to {deed} ({place}): it was let through"),
+            (_, Some(deed)) => format!("tried to {deed} ({place})"),
+            (Verb::Collect, _) if !worked => format!("tried to read {asset}"),
+            (Verb::Collect, _) if proven => format!("read {asset}"),
+            (Verb::Collect, _) => format!("opened {asset}; what it read was not seen"),
+            (Verb::Store, _) if !worked => format!("tried to leave {asset} in {place}"),
+            (Verb::Store, _) if proven => format!("left values of {asset} in {place}"),
+            (Verb::Store, _) => format!("seems to have put {asset} in {place}"),
+            (Verb::Transmit, _) if !proven => format!("tried to reach {place} after it had got {asset}"),
+            (Verb::Transmit, _) if worked => format!("sent values of {asset} to {place}"),
+            (Verb::Transmit, _) => format!("tried to send values of {asset} to {place}"),
+            (Verb::Process, _) if worked => format!("handed values of {asset} to {place}"),
+            (verb, _) => format!("tried to {verb} {asset} ({place})"),
+        };
+        match (&finding.error, worked) {
+            (Some(error), false) => format!("{who} {deed}: {} with {error}", finding.outcome.name()),
+            (None, false) => format!("{who} {deed}: {}", finding.outcome.name()),
+            (_, true) => format!("{who} {deed}"),
+        }
+    }
+}

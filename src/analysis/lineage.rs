@@ -1,0 +1,284 @@
+//! Who may hold which client data: asset -> process -> pipe, file or local socket -> process.
+//! Lineage explains and ranks. Alone it is never more than a suspicion, so it is kept simple: what
+//! a process held is held by the children it makes from then on, by whatever it writes to, and by
+//! whoever reads that.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use belljar_sandbox::event::ProcessKey;
+
+use super::finding::ChainItem;
+use crate::store::AssetSet;
+
+/// Events that one origin's chain keeps at most; where it grows longer the second is left out,
+/// since the first says where the data came from and the last ones how it got here.
+const MAX_STEPS: usize = 8;
+/// Files, pipes and sockets that are followed at most.
+const MAX_FLOWS: usize = 65_536;
+/// Processes followed at most; the subject may fork without end.
+const MAX_PROCESSES: usize = 65_536;
+/// How far up the ancestors of a process are looked at.
+const MAX_ANCESTORS: usize = 32;
+
+/// How something came to hold an asset.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Index of the asset.
+    pub(super) asset: usize,
+    /// The events that brought it here.
+    pub(super) chain: Arc<[ChainItem]>,
+}
+
+/// What something holds: at most one origin for each asset, the first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holding {
+    assets: AssetSet,
+    origins: Vec<Origin>,
+}
+
+impl Holding {
+    /// Which assets.
+    pub(super) fn assets(&self) -> AssetSet {
+        self.assets
+    }
+
+    /// How it came to hold the asset.
+    pub(super) fn origin(&self, asset: usize) -> Option<&Origin> {
+        self.origins.iter().find(|origin| origin.asset == asset)
+    }
+
+    fn add(&mut self, origin: Origin) {
+        if !self.assets.contains(origin.asset) {
+            self.assets.insert(origin.asset);
+            self.origins.push(origin);
+        }
+    }
+
+    /// Takes over what `from` holds and this does not, each with one more step.
+    fn inherit(&mut self, from: &Self, keep: AssetSet, step: impl Fn() -> Option<ChainItem>) -> bool {
+        let new = AssetSet(from.assets.0 & keep.0 & !self.assets.0);
+        if new.0 == 0 {
+            return false;
+        }
+        let step = step();
+        for origin in from.origins.iter().filter(|origin| new.contains(origin.asset)) {
+            let mut chain = origin.chain.to_vec();
+            if let Some(step) = &step {
+                if chain.len() >= MAX_STEPS {
+                    chain.remove(1);
+                }
+                chain.push(step.clone());
+            }
+            self.add(Origin { asset: origin.asset, chain: chain.into() });
+        }
+        true
+    }
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    parent: Option<ProcessKey>,
+    holding: Holding,
+}
+
+/// Who and what holds what.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    members: HashMap<ProcessKey, Member>,
+    flows: HashMap<u64, Holding>,
+    /// Who answers at a local address: socket -> process.
+    servers: HashMap<u64, ProcessKey>,
+    unfollowed: u64,
+}
+
+impl Lineage {
+    /// A process came to be: it holds what its parent held at that time.
+    pub(super) fn start(&mut self, process: ProcessKey, parent: Option<ProcessKey>) {
+        if self.members.contains_key(&process) {
+            return;
+        }
+        if self.members.len() >= MAX_PROCESSES {
+            self.unfollowed += 1;
+            return;
+        }
+        let parent = parent.filter(|parent| *parent != process);
+        let holding =
+            parent.and_then(|parent| self.members.get(&parent)).map(|p| p.holding.clone()).unwrap_or_default();
+        self.members.insert(process, Member { parent, holding });
+    }
+
+    /// A process ended. What it left in files and pipes stays.
+    pub(super) fn end(&mut self, process: ProcessKey) {
+        self.members.remove(&process);
+    }
+
+    /// Whether the process is known; if not, it is to be [started](Self::start).
+    pub(super) fn knows(&self, process: ProcessKey) -> bool {
+        self.members.contains_key(&process)
+    }
+
+    /// What the process itself holds.
+    pub(super) fn held(&self, process: ProcessKey) -> Option<&Holding> {
+        self.members.get(&process).map(|member| &member.holding).filter(|holding| holding.assets.0 != 0)
+    }
+
+    /// What the process or one of its living ancestors holds.
+    pub(super) fn reach(&self, process: ProcessKey) -> Vec<Origin> {
+        let mut all = Holding::default();
+        let mut next = Some(process);
+        for _ in 0..MAX_ANCESTORS {
+            let Some(member) = next.and_then(|key| self.members.get(&key)) else { break };
+            for origin in &member.holding.origins {
+                all.add(origin.clone());
+            }
+            next = member.parent;
+        }
+        all.origins
+    }
+
+    /// The process got the asset.
+    pub(super) fn gain(&mut self, process: ProcessKey, asset: usize, chain: impl FnOnce() -> Arc<[ChainItem]>) {
+        if let Some(member) = self.members.get_mut(&process) {
+            if !member.holding.assets.contains(asset) {
+                member.holding.add(Origin { asset, chain: chain() });
+            }
+        }
+    }
+
+    /// The process wrote to `flow`: it now holds those assets of the process's that are in
+    /// `keep`, and so does who serves it. Returns whether that is news.
+    pub(super) fn pour(
+        &mut self,
+        process: ProcessKey,
+        flow: u64,
+        keep: AssetSet,
+        step: impl Fn() -> Option<ChainItem>,
+    ) -> bool {
+        let Some(from) = self.members.get(&process).map(|m| &m.holding).filter(|h| h.assets.0 & keep.0 != 0) else {
+            return false;
+        };
+        if !self.flows.contains_key(&flow) && self.flows.len() >= MAX_FLOWS {
+            self.unfollowed += 1;
+            return false;
+        }
+        let into = self.flows.entry(flow).or_default();
+        if !into.inherit(from, keep, step) {
+            return false;
+        }
+        let poured = into.clone();
+        if let Some(member) = self.servers.get(&flow).and_then(|server| self.members.get_mut(server)) {
+            member.holding.inherit(&poured, keep, || None);
+        }
+        true
+    }
+
+    /// The process read from `flow`: it now holds what that holds.
+    pub(super) fn draw(&mut self, process: ProcessKey, flow: u64, step: impl Fn() -> Option<ChainItem>) {
+        let Some(from) = self.flows.get(&flow) else { return };
+        if let Some(member) = self.members.get_mut(&process) {
+            member.holding.inherit(from, AssetSet(u64::MAX), step);
+        }
+    }
+
+    /// The process answers at `flow`.
+    pub(super) fn serve(&mut self, process: ProcessKey, flow: u64) {
+        if self.servers.len() < MAX_FLOWS {
+            self.servers.insert(flow, process);
+        }
+        self.draw(process, flow, || None);
+    }
+
+    /// What a file or pipe holds.
+    pub(super) fn flow(&self, flow: u64) -> Option<&Holding> {
+        self.flows.get(&flow)
+    }
+
+    /// What was at `from` is at `to` now.
+    pub(super) fn rename(&mut self, from: u64, to: u64) {
+        if let Some(holding) = self.flows.remove(&from) {
+            self.flows.insert(to, holding);
+        }
+    }
+
+    /// Processes and flows that were not followed because there were too many.
+    pub(super) fn unfollowed(&self) -> u64 {
+        self.unfollowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Link;
+    use super::*;
+
+    const ALL: AssetSet = AssetSet(u64::MAX);
+
+    fn step(event: u64) -> Option<ChainItem> {
+        Some(ChainItem { event, what: event.to_string(), link: Link::Lineage })
+    }
+
+    fn events(origins: &[Origin]) -> Vec<u64> {
+        origins.iter().flat_map(|o| o.chain.iter().map(|i| i.event)).collect()
+    }
+
+    #[test]
+    fn data_goes_through_forks_pipes_and_files() {
+        let mut lineage = Lineage::default();
+        let [shell, reader, packer, sender, stranger] = [1, 2, 3, 4, 5].map(ProcessKey);
+        lineage.start(shell, None);
+        lineage.start(reader, Some(shell));
+        lineage.start(packer, Some(shell));
+        lineage.gain(reader, 3, || step(1).into_iter().collect());
+        assert!(lineage.pour(reader, 77, ALL, || step(2)));
+        assert!(!lineage.pour(reader, 77, ALL, || step(9)), "once is enough");
+        lineage.draw(packer, 77, || step(3));
+        lineage.pour(packer, 88, ALL, || step(4));
+        lineage.rename(88, 99);
+        lineage.start(sender, Some(shell));
+        lineage.draw(sender, 99, || step(5));
+        assert_eq!(events(&lineage.reach(sender)), [1, 2, 3, 4, 5]);
+        lineage.start(stranger, Some(shell));
+        assert!(lineage.reach(stranger).is_empty());
+        lineage.gain(shell, 5, || step(6).into_iter().collect());
+        assert_eq!(events(&lineage.reach(stranger)), [6], "an ancestor's data is within reach");
+        lineage.end(shell);
+        assert!(lineage.reach(stranger).is_empty());
+    }
+
+    #[test]
+    fn a_child_holds_what_its_parent_held_when_it_was_made() {
+        let mut lineage = Lineage::default();
+        lineage.start(ProcessKey(1), None);
+        lineage.gain(ProcessKey(1), 0, || step(1).into_iter().collect());
+        lineage.start(ProcessKey(2), Some(ProcessKey(1)));
+        lineage.end(ProcessKey(1));
+        assert_eq!(events(&lineage.reach(ProcessKey(2))), [1]);
+    }
+
+    #[test]
+    fn servers_get_what_clients_send() {
+        let mut lineage = Lineage::default();
+        lineage.start(ProcessKey(1), None);
+        lineage.start(ProcessKey(2), None);
+        lineage.serve(ProcessKey(2), 5);
+        lineage.gain(ProcessKey(1), 0, || step(1).into_iter().collect());
+        lineage.pour(ProcessKey(1), 5, ALL, || step(2));
+        assert_eq!(events(&lineage.reach(ProcessKey(2))), [1, 2]);
+    }
+
+    #[test]
+    fn chains_stay_short_and_a_process_is_not_its_own_parent() {
+        let mut lineage = Lineage::default();
+        lineage.start(ProcessKey(1), Some(ProcessKey(1)));
+        lineage.gain(ProcessKey(1), 0, || step(0).into_iter().collect());
+        for n in 1..40_u32 {
+            lineage.start(ProcessKey(n + 1), None);
+            lineage.pour(ProcessKey(n), u64::from(n), ALL, || step(u64::from(n) * 2));
+            lineage.draw(ProcessKey(n + 1), u64::from(n), || step(u64::from(n) * 2 + 1));
+        }
+        let chain = events(&lineage.reach(ProcessKey(40)));
+        assert_eq!(chain.len(), MAX_STEPS);
+        assert_eq!((chain[0], chain[MAX_STEPS - 1]), (0, 79));
+    }
+}

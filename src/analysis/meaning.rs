@@ -1,0 +1,109 @@
+//! What a system call means for client data: does it bring bytes in, put bytes somewhere, give
+//! a thing another name? One place says so for every call; the rest of analysis speaks of acts.
+
+use belljar_sandbox::witness::syscalls::{Call, Category};
+use nix::fcntl::OFlag;
+
+use crate::store::{Object, Record};
+
+/// What a call does, as far as analysis cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Opens the object.
+    Open {
+        /// For reading.
+        read: bool,
+        /// For writing.
+        write: bool,
+        /// Emptying it.
+        truncate: bool,
+    },
+    /// Brings bytes of the object in.
+    Read,
+    /// Maps the object; `write` when what is written to the memory goes to the file.
+    Map {
+        /// Shared and writable.
+        write: bool,
+    },
+    /// Puts bytes into the object.
+    Write,
+    /// Moves bytes from one object to the other without passing them through the subject.
+    Copy {
+        /// The object is where they go, the target where they come from.
+        object_is_destination: bool,
+    },
+    /// Puts the payload into the target if there is one, else into the object.
+    Send,
+    /// Brings bytes in through a socket.
+    Receive,
+    /// Reaches out to the object.
+    Connect,
+    /// Answers at the object.
+    Bind,
+    /// Gives the object the target as its (second) name.
+    Rename,
+    /// Makes the object, a new name; its detail may name more.
+    Make,
+    /// Removes the object.
+    Remove,
+    /// Cuts the object.
+    Truncate,
+    /// Runs the object with the detail as argv and the payload as environment.
+    Exec,
+    /// None of these.
+    Other,
+}
+
+/// What the call of this event does.
+pub(super) fn act(call: &Call, record: &Record<'_>) -> Act {
+    match call.category {
+        Category::Read => Act::Read,
+        Category::Write => Act::Write,
+        Category::Send => Act::Send,
+        Category::Receive => Act::Receive,
+        Category::Descriptor | Category::Look | Category::Signal | Category::Clock => Act::Other,
+        _ => named(call.name, record),
+    }
+}
+
+fn named(name: &str, record: &Record<'_>) -> Act {
+    let flags = |index: usize| record.args.get(index).copied().unwrap_or_default();
+    match name {
+        "open" => open(flags(1)),
+        "openat" => open(flags(2)),
+        // struct open_how begins with the flags, 64 bits (openat2(2)).
+        "openat2" => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
+        "creat" => Act::Open { read: false, write: true, truncate: true },
+        "mmap" | "mmap2" => map(flags(2), flags(3), record.object),
+        "sendfile" | "sendfile64" => Act::Copy { object_is_destination: true },
+        "splice" | "tee" | "copy_file_range" => Act::Copy { object_is_destination: false },
+        "connect" => Act::Connect,
+        "bind" => Act::Bind,
+        "rename" | "renameat" | "renameat2" | "link" | "linkat" => Act::Rename,
+        "symlink" | "symlinkat" | "mkdir" | "mkdirat" | "mknod" | "mknodat" | "setxattr" | "lsetxattr"
+        | "fsetxattr" => Act::Make,
+        "unlink" | "unlinkat" | "rmdir" => Act::Remove,
+        "truncate" | "truncate64" | "ftruncate" | "ftruncate64" => Act::Truncate,
+        "execve" | "execveat" => Act::Exec,
+        _ => Act::Other,
+    }
+}
+
+fn open(flags: u64) -> Act {
+    let has = |flag: OFlag| flags & flag.bits() as u64 != 0;
+    let access = flags & OFlag::O_ACCMODE.bits() as u64;
+    let write = access == OFlag::O_WRONLY.bits() as u64 || access == OFlag::O_RDWR.bits() as u64;
+    // A bare handle, or a directory to be listed, brings no contents in.
+    if has(OFlag::O_PATH) || !write && has(OFlag::O_DIRECTORY) {
+        return Act::Other;
+    }
+    Act::Open { read: access != OFlag::O_WRONLY.bits() as u64, write, truncate: has(OFlag::O_TRUNC) }
+}
+
+/// PROT_WRITE is 2, MAP_SHARED 1, MAP_SHARED_VALIDATE 3 (mmap(2)).
+fn map(prot: u64, flags: u64, object: Option<&Object>) -> Act {
+    if object.is_none() {
+        return Act::Other;
+    }
+    Act::Map { write: prot & 2 != 0 && flags & 1 != 0 }
+}

@@ -1,0 +1,422 @@
+//! Analysis: reads events in order, one by one, and draws findings from them. Pure: it is handed
+//! records and hands back findings, live and in replay alike.
+//!
+//! An event without client data costs a path look-up and a search of its payload, and allocates
+//! nothing. What a call means is said in [`meaning`], what a place is in [`place`], which bytes
+//! are client data by [`matcher`], how data travels between processes by [`lineage`], what is an
+//! attack on the system by [`detectors`]; this file and [`acts`] put them together.
+
+mod acts;
+mod detectors;
+pub mod finding;
+mod ledger;
+mod lineage;
+pub mod matcher;
+mod meaning;
+mod place;
+pub mod rules;
+pub mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use belljar_sandbox::decoy::Asset;
+use belljar_sandbox::event::{Decision, Kind, ProcessKey};
+use nix::errno::Errno;
+
+use crate::redact::Redactor;
+use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
+use detectors::Detector;
+use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
+use ledger::{Evidence, Glance, Ledger};
+use lineage::Lineage;
+use matcher::{Hits, MarkerId, Matcher};
+use place::{AssetPaths, Hasher};
+use rules::Rules;
+use verdict::{Coverage, Outcome};
+
+pub use matcher::Error;
+
+/// Bytes of one name shown in a finding.
+const MAX_NAME: usize = 256;
+/// Arguments of a process shown in a finding, and bytes of them kept in mind.
+const MAX_ARGV: usize = 512;
+/// Paths whose last writer is remembered.
+const MAX_WRITERS: usize = 16_384;
+
+/// What analysis saw in one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// What was attempted in it.
+    pub verbs: Verbs,
+    /// Which assets it touched.
+    pub assets: AssetSet,
+    /// Whether its payload is evidence.
+    pub keep_payload: bool,
+}
+
+/// Who wrote a path last: what the layer shows afterwards is joined to it.
+#[derive(Debug)]
+struct Writer {
+    event: u64,
+    process: Option<Arc<Process>>,
+}
+
+/// What one event says about one asset or about the system.
+struct Claim<'c> {
+    verb: Verb,
+    asset: Option<usize>,
+    confidence: Confidence,
+    channel: Channel,
+    /// Where to, as raw bytes.
+    destination: Option<&'c [u8]>,
+    markers: &'c [MarkerId],
+    link: Link,
+    /// What happened, between the process's name and the object's.
+    phrase: &'static str,
+    /// Name that follows the phrase.
+    thing: &'c [u8],
+    detector: Option<&'static Detector>,
+    before: Option<Arc<[ChainItem]>>,
+    ending: (Ending, Basis, Option<String>),
+}
+
+/// Analysis of one session.
+#[derive(Debug)]
+pub struct Analysis {
+    assets: Vec<Asset>,
+    rules: Rules,
+    paths: AssetPaths,
+    /// Assets that lineage follows beyond the process that read them: not the machine's own
+    /// identity, which half of all software looks up.
+    followed: AssetSet,
+    matcher: Matcher,
+    lineage: Lineage,
+    ledger: Ledger,
+    hasher: Hasher,
+    /// Made for the first finding: most sessions' start-up is spent before there is one.
+    redactor: OnceCell<Option<Redactor>>,
+    hits: Hits,
+    /// Environment entries the subject was given.
+    given: HashSet<Box<[u8]>>,
+    begun: bool,
+    writers: HashMap<u64, Writer>,
+    images: HashMap<ProcessKey, Arc<Process>>,
+    /// Keys of the collect findings of each asset.
+    collected: HashMap<usize, Vec<u64>>,
+    refused: BTreeSet<&'static str>,
+    connections: u64,
+    payloads_cut: u64,
+    lost: u64,
+}
+
+impl Analysis {
+    /// Analysis of a session with these assets under these rules. The index of an asset is its
+    /// bit in [`AssetSet`]; assets past its capacity are not looked for.
+    pub fn new(assets: Vec<Asset>, rules: Rules) -> Result<Self, Error> {
+        let mut followed = AssetSet::default();
+        for (index, asset) in assets.iter().enumerate() {
+            if asset.class != "device" {
+                followed.insert(index);
+            }
+        }
+        Ok(Self {
+            paths: AssetPaths::new(&assets),
+            matcher: Matcher::new(&assets)?,
+            assets,
+            rules,
+            followed,
+            lineage: Lineage::default(),
+            ledger: Ledger::default(),
+            hasher: Hasher::default(),
+            redactor: OnceCell::new(),
+            hits: Hits::default(),
+            given: HashSet::new(),
+            begun: false,
+            writers: HashMap::new(),
+            images: HashMap::new(),
+            collected: HashMap::new(),
+            refused: BTreeSet::new(),
+            connections: 0,
+            payloads_cut: 0,
+            lost: 0,
+        })
+    }
+
+    /// Looks at the next event.
+    pub fn observe(&mut self, record: &Record<'_>) -> Touched {
+        let mut touched = Touched::default();
+        if let Some(process) = record.process {
+            if record.kind != Kind::ProcessEnd && !self.lineage.knows(process.key) {
+                self.lineage.start(process.key, process.parent);
+            }
+        }
+        match record.kind {
+            Kind::Call { .. } => {
+                if let Some(call) = record.call {
+                    self.call(call, record, &mut touched);
+                }
+            }
+            Kind::ProcessImage => {
+                if let Some(process) = record.process {
+                    self.images.remove(&process.key);
+                }
+                self.exec(record, &mut touched);
+            }
+            Kind::ProcessEnd => {
+                if let Some(process) = record.process {
+                    self.lineage.end(process.key);
+                    self.images.remove(&process.key);
+                }
+            }
+            Kind::Layer(change) => self.layer(change, record, &mut touched),
+            Kind::TerminalOutput => self.shown(record, &mut touched),
+            Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
+            Kind::ProcessStart | Kind::Notice => {}
+        }
+        touched.keep_payload |= touched.verbs != Verbs::default();
+        touched
+    }
+
+    /// Findings made or grown since the last call; of two with the same id the later counts.
+    pub fn take_new(&mut self) -> Vec<Finding> {
+        self.ledger.take_new()
+    }
+
+    /// The verdict. `coverage` brings what only the caller knows (witness, events, losses outside
+    /// the stream, what it is blind to); the rest is filled in.
+    pub fn finish(&mut self, coverage: Coverage) -> Outcome {
+        let coverage = self.cover(coverage);
+        verdict::judge(self.ledger.all(), &self.rules, coverage)
+    }
+
+    fn cover(&self, mut coverage: Coverage) -> Coverage {
+        coverage.lost = coverage.lost.max(self.lost);
+        coverage.connections = coverage.connections.max(self.connections);
+        coverage.payloads_cut = coverage.payloads_cut.max(self.payloads_cut);
+        coverage.unlisted = self.ledger.unlisted();
+        let mut refused: BTreeSet<String> = coverage.refused_calls.into_iter().collect();
+        refused.extend(self.refused.iter().map(|name| (*name).to_owned()));
+        coverage.refused_calls = refused.into_iter().collect();
+        let mut blind = |sentence: String| {
+            if !coverage.blind.contains(&sentence) {
+                coverage.blind.push(sentence);
+            }
+        };
+        blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
+        blind("names split into DNS labels are not joined again".into());
+        blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
+        blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
+        if coverage.witness == "notify" {
+            blind(
+                "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
+                    .into(),
+            );
+        }
+        if coverage.truncated {
+            blind("the recording ends before the session did".into());
+        }
+        if self.payloads_cut > 0 {
+            blind(format!("{} writes and reads were longer than the captured part", self.payloads_cut));
+        }
+        if self.matcher.too_short() > 0 {
+            let count = self.matcher.too_short();
+            blind(format!("{count} planted values are shorter than {} bytes and not searched", matcher::MIN_MARKER));
+        }
+        if self.matcher.forgotten() > 0 {
+            blind("so many streams were open at once that values split over writes may have been missed".into());
+        }
+        if self.lineage.unfollowed() > 0 {
+            blind("so many processes or files were used that not all lineage was followed".into());
+        }
+        if self.assets.len() > AssetSet::CAPACITY {
+            blind(format!("assets past the first {} are not looked for", AssetSet::CAPACITY));
+        }
+        coverage
+    }
+
+    /// Adds what an event says to its finding. `key` says which finding that is.
+    fn claim(&mut self, key: u64, record: &Record<'_>, touched: &mut Touched, claim: Claim<'_>) {
+        touched.verbs.insert(claim.verb);
+        if let Some(asset) = claim.asset {
+            touched.assets.insert(asset);
+        }
+        let step = self.hasher.any((record.op(), claim.thing, record.process.map(|p| p.key)));
+        let class = claim.asset.and_then(|index| self.assets.get(index)).map(|asset| asset.class.as_str());
+        let place = claim.destination.unwrap_or(claim.thing);
+        let declared = self.rules.declares(claim.verb, class, place);
+        let glance = Glance {
+            confidence: claim.confidence,
+            declared,
+            ending: (claim.ending.0, claim.ending.1),
+            markers: claim.markers,
+            step,
+            event: record.seq,
+        };
+        if self.ledger.absorb(key, &glance) {
+            return;
+        }
+        // Lent out, since what follows borrows names of assets.
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let written = matches!(record.kind, Kind::Layer(_)).then(|| self.writer(record)).flatten();
+        let process = record.process.or(written.and_then(|writer| writer.process.as_deref()));
+        let severity = claim.detector.map_or_else(|| severity(claim.verb, class, claim.confidence), |d| d.severity);
+        let attack = match claim.detector {
+            Some(detector) => detector.attack,
+            None => attack(claim.verb, class, claim.channel),
+        };
+        let evidence = Evidence {
+            verb: claim.verb,
+            asset: claim.asset.and_then(|index| {
+                Some((self.assets.get(index)?.name.as_str(), self.assets.get(index)?.class.as_str()))
+            }),
+            confidence: claim.confidence,
+            severity,
+            declared,
+            channel: claim.channel,
+            destination: claim.destination.map(|name| self.show(name)),
+            decision: decision(record.decision),
+            ending: claim.ending,
+            attack,
+            deed: claim.detector.map(|detector| detector.deed),
+            markers: claim.markers.iter().filter_map(|id| Some((*id, self.marker_name(*id)?))).collect(),
+            before: claim.before,
+            item: self.item(record, process, claim.phrase, claim.thing, claim.link),
+            step,
+        };
+        ledger.add(key, evidence, || process.map(|process| self.actor(process)));
+        self.ledger = ledger;
+    }
+
+    fn marker_name(&self, id: MarkerId) -> Option<&str> {
+        Some(self.assets.get(id.asset)?.markers.get(id.marker)?.name.as_str())
+    }
+
+    fn item(
+        &self,
+        record: &Record<'_>,
+        process: Option<&Process>,
+        phrase: &str,
+        thing: &[u8],
+        link: Link,
+    ) -> ChainItem {
+        let who = match process.filter(|_| record.process.is_some()) {
+            Some(process) if !process.name().is_empty() => self.show(process.name()),
+            Some(process) => format!("process {}", process.pid),
+            None => "the layer".to_owned(),
+        };
+        let thing = self.show(thing);
+        let what = if thing.is_empty() { format!("{who} {phrase}") } else { format!("{who} {phrase} {thing}") };
+        ChainItem { event: record.seq, what, link }
+    }
+
+    fn actor(&self, process: &Process) -> Actor {
+        let argv = process.argv.get(..MAX_ARGV).unwrap_or(&process.argv);
+        Actor {
+            pid: process.pid,
+            exe: self.show(&process.exe),
+            argv: argv.strip_suffix(b"\0").unwrap_or(argv).split(|b| *b == 0).map(|arg| self.show(arg)).collect(),
+        }
+    }
+
+    /// Subject bytes as text that is safe to show: escaped, marker values masked.
+    fn show(&self, bytes: &[u8]) -> String {
+        let redactor = self.redactor.get_or_init(|| {
+            let values = self.assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
+            Redactor::new(values.filter(|value| value.len() >= matcher::MIN_MARKER), false, false).ok()
+        });
+        match redactor {
+            Some(redactor) => redactor.text(bytes, MAX_NAME).to_string(),
+            None => "(not shown: values cannot be masked)".to_owned(),
+        }
+    }
+
+    fn writer(&self, record: &Record<'_>) -> Option<&Writer> {
+        self.writers.get(&self.flow(record.object?))
+    }
+
+    /// Remembers who wrote to the object last.
+    fn wrote(&mut self, object: &Object, record: &Record<'_>) {
+        let flow = self.flow(object);
+        if self.writers.len() >= MAX_WRITERS && !self.writers.contains_key(&flow) {
+            return;
+        }
+        let process = record.process.map(|process| self.image(process));
+        self.writers.insert(flow, Writer { event: record.seq, process });
+    }
+
+    /// What is known of a process, shared between all that refer to it.
+    fn image(&mut self, process: &Process) -> Arc<Process> {
+        let kept = self.images.entry(process.key).or_insert_with(|| {
+            let mut copy = process.clone();
+            copy.argv.truncate(MAX_ARGV);
+            Arc::new(copy)
+        });
+        Arc::clone(kept)
+    }
+
+    /// The name under which lineage follows an object. Local connections are followed by port:
+    /// their two ends have different names.
+    fn flow(&self, object: &Object) -> u64 {
+        use belljar_sandbox::event::ObjectKind::{Tcp, Udp};
+        match (object.kind, place::split_port(&object.name).1) {
+            (Tcp | Udp, Some(port)) => self.hasher.any((object.kind as u8, port)),
+            _ => self.hasher.object(object),
+        }
+    }
+}
+
+/// How an attempt ended, as far as the event itself tells.
+fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
+    let error = |result: i64| format!("{:?}", Errno::from_raw(i32::try_from(-result).unwrap_or_default()));
+    let failed = record.result.filter(|result| *result < 0);
+    match (record.decision, failed, record.result) {
+        (Decision::Denied | Decision::Faked, failed, _) => (Ending::Refused, Basis::Decision, failed.map(error)),
+        // A connection that goes on being made in the background has not failed.
+        (_, Some(result), _) if result == -(Errno::EINPROGRESS as i64) => (Ending::Succeeded, Basis::NotObserved, None),
+        (_, Some(result), _) => (Ending::Failed, Basis::Result, Some(error(result))),
+        (_, None, Some(_)) => (Ending::Succeeded, Basis::Result, None),
+        (_, None, None) if matches!(record.kind, Kind::Layer(_)) => (Ending::Succeeded, Basis::Layer, None),
+        (_, None, None) if record.kind == Kind::ProcessImage => (Ending::Succeeded, Basis::LaterEvent, None),
+        (_, None, None) => (Ending::Succeeded, Basis::NotObserved, None),
+    }
+}
+
+fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Allowed => "allowed",
+        Decision::Denied => "denied",
+        Decision::Faked => "faked",
+        Decision::Asked => "asked",
+    }
+}
+
+/// How bad a deed with client data of a class is. Classes without harm of their own are those
+/// that name the machine; classes of persons' and firms' secrets weigh most when they are kept
+/// or sent.
+fn severity(verb: Verb, class: Option<&str>, confidence: Confidence) -> Severity {
+    let moves = matches!(verb, Verb::Store | Verb::Transmit) && confidence > Confidence::Suspected;
+    match class {
+        Some("device") => Severity::Low,
+        Some("identity" | "contact" | "financial" | "secret" | "health") if moves => Severity::High,
+        _ => Severity::Medium,
+    }
+}
+
+/// MITRE ATT&CK for Enterprise, version 15.
+fn attack(verb: Verb, class: Option<&str>, channel: Channel) -> Option<&'static str> {
+    match (verb, class, channel) {
+        (Verb::Collect, Some("device"), _) => Some("T1082"),
+        (Verb::Collect, Some("secret"), _) => Some("T1552.001"),
+        (Verb::Collect, Some("history"), _) => Some("T1217"),
+        (Verb::Collect, ..) => Some("T1005"),
+        (Verb::Store, ..) => Some("T1074.001"),
+        (Verb::Transmit, _, Channel::Http | Channel::Https) => Some("T1041"),
+        (Verb::Transmit, ..) => Some("T1048"),
+        _ => None,
+    }
+}
