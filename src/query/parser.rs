@@ -157,7 +157,8 @@ fn number(field: &Field, op: Op, word: &Word) -> Result<Value, Error> {
             Type::Size => "bytes>4k, bytes:1k..1M",
             _ => "pid:7, seq:100..200",
         };
-        Error::new(format!("`{name}` is a {kind}, and this is not"), word.span.clone()).help(format!("such as {example}"))
+        Error::new(format!("`{name}` is a {kind}, and this is not"), word.span.clone())
+            .help(format!("such as {example}"))
     };
     if word.pattern.is_any() && op == Op::Is {
         return Ok(Value::Any);
