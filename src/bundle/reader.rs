@@ -226,8 +226,8 @@ impl Reader {
         let mut bytes = 0;
         for index in 0..self.processes.len() {
             let batch = self.processes.batch(index)?;
-            let rows = process_rows(&batch)
-                .ok_or_else(|| self.processes.damaged_frame(index, "its columns are others"))?;
+            let rows =
+                process_rows(&batch).ok_or_else(|| self.processes.damaged_frame(index, "its columns are others"))?;
             for process in rows {
                 bytes += 256 + process.exe.len() + process.argv.len();
                 if let Some(old) = last.insert(process.key, process) {

@@ -196,10 +196,15 @@ impl Jail {
     /// Opens a regular file by its path in the jail, as it stands now in the layer or below it;
     /// no link is followed. `None` when there is none, or it cannot be read.
     pub fn open_file(&self, path: &Path) -> Option<File> {
-        let root = self.layer.iter().filter(|root| path.starts_with(&root.target)).max_by_key(|root| root.target.components().count())?;
+        let root = self
+            .layer
+            .iter()
+            .filter(|root| path.starts_with(&root.target))
+            .max_by_key(|root| root.target.components().count())?;
         let below = path.strip_prefix(&root.target).ok()?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let on_stage = |name: &str| rustix::fs::openat(&self.stage, Path::new(name).join(below), flags, Mode::empty()).ok();
+        let on_stage =
+            |name: &str| rustix::fs::openat(&self.stage, Path::new(name).join(below), flags, Mode::empty()).ok();
         let file = on_stage(&root.upper)
             .or_else(|| root.furniture.as_deref().and_then(on_stage))
             .or_else(|| rustix::fs::open(root.host.as_ref()?.join(below), flags, Mode::empty()).ok())?;
