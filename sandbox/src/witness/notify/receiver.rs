@@ -278,9 +278,9 @@ fn choose(
     }
     if plan.is_some_and(|plan| plan.role == Role::SocketCall) {
         let [operation, pointer, ..] = *args;
-        if let Some((name, of_operation, count)) = plans.of_socket_operation(operation) {
+        if let Some((of_operation, count)) = plans.of_socket_operation(operation) {
             unpack( pointer, count, args);
-            return (Some(*of_operation), Some(name));
+            return (Some(*of_operation), Some(of_operation.call.name));
         }
     }
     (plan, None)
