@@ -69,6 +69,9 @@ pub(super) const O_CREAT: u64 = 0o100;
 pub(super) const O_EXCL: u64 = 0o200;
 pub(super) const O_NOFOLLOW: u64 = 0o400_000;
 
+/// Operations of i386's `socketcall`, counted from 1 (linux/net.h).
+const SOCKET_OPERATIONS: u32 = 20;
+
 /// The plans of both interfaces.
 pub(super) struct Plans {
     wide: Vec<Option<Plan>>,
@@ -77,46 +80,11 @@ pub(super) struct Plans {
     socket_operations: Vec<Option<Plan>>,
 }
 
-/// In the order of their numbers, from 1.
-const SOCKET_OPERATIONS: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
-];
-
 impl Plans {
     pub(super) fn new() -> Self {
         let all = |abi| (0..NUMBERS).map(|nr| syscalls::lookup(abi, nr).map(plan)).collect::<Vec<_>>();
         let (wide, narrow) = (all(Abi::X86_64), all(Abi::I386));
-        let by_name = |name: &str| wide.iter().chain(&narrow).flatten().find(|plan| plan.call.name == name).copied();
-        // send and recv have no number of their own in either interface: they are the longer calls without an address.
-        let socket_operations = SOCKET_OPERATIONS
-            .iter()
-            .map(|name| {
-                by_name(match *name {
-                    "send" => "sendto",
-                    "recv" => "recvfrom",
-                    name => name,
-                })
-            })
-            .collect();
+        let socket_operations = (1..=SOCKET_OPERATIONS).map(|operation| syscalls::socketcall(operation).map(plan)).collect();
         Self { wide, narrow, socket_operations }
     }
 
@@ -126,13 +94,13 @@ impl Plans {
         plans.get(nr as usize)?.as_ref()
     }
 
-    /// The name of an operation of `socketcall`, how it is handled, and how many arguments it has.
-    pub(super) fn of_socket_operation(&self, operation: u64) -> Option<(&'static str, &Plan, usize)> {
+    /// How an operation of `socketcall` is handled, and how many arguments it has.
+    pub(super) fn of_socket_operation(&self, operation: u64) -> Option<(&Plan, usize)> {
         let index = usize::try_from(operation.checked_sub(1)?).ok()?;
         let plan = self.socket_operations.get(index)?.as_ref()?;
-        let name = SOCKET_OPERATIONS.get(index)?;
-        let count = if matches!(*name, "send" | "recv") { 4 } else { plan.call.args.len().min(6) };
-        Some((name, plan, count))
+        // SYS_SEND and SYS_RECV are the longer calls without an address.
+        let count = if matches!(operation, 9 | 10) { 4 } else { plan.call.args.len() };
+        Some((plan, count))
     }
 }
 
@@ -153,6 +121,8 @@ fn plan(call: &'static Call) -> Plan {
         "setxattrat" | "getxattrat" | "listxattrat" | "removexattrat" | "open_tree_attr" => {
             Follow::Unless(2, NO_FOLLOW)
         }
+        // IN_DONT_FOLLOW
+        "inotify_add_watch" => Follow::Unless(2, 0x0200_0000),
         "fchownat" | "execveat" => Follow::Unless(4, NO_FOLLOW),
         // UMOUNT_NOFOLLOW
         "umount2" | "umount" => Follow::Unless(1, 8),
@@ -175,7 +145,6 @@ fn plan(call: &'static Call) -> Plan {
         _ => Role::Plain,
     };
     let has_path = call.args.iter().any(|(_, arg)| *arg == Arg::Path);
-    let opens =
-        matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
+    let opens = matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
     Plan { call, follow, role, fails: has_path && (opens || call.category == Category::Look) }
 }

@@ -126,6 +126,6 @@ mod tests {
         assert_eq!(parse_stat(text.as_bytes()), Some(Stat { state: b'Z', start: 22, exit_code: Some(52) }));
         assert_eq!(parse_stat(b"77 (x"), None);
         let own = stat(rustix::fs::CWD, "/proc/self/stat").expect("own stat");
-        assert!(own.state == b'R' && own.start > 0 && own.exit_code.is_some());
+        assert!(own.start > 0 && own.exit_code.is_some());
     }
 }
