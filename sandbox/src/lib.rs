@@ -5,6 +5,9 @@
 //! of [`event::Event`]s through an [`event::Queue`]. It never depends on the application.
 
 pub mod decoy;
+pub mod doctor;
 pub mod event;
+pub mod jail;
+pub mod layer;
 pub mod spec;
 pub mod witness;

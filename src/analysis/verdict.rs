@@ -12,6 +12,8 @@ use super::finding::Finding;
 use super::rules::Rules;
 use crate::store::Verb;
 
+pub use crate::store::Coverage;
+
 /// How a verb, or the whole session, stands; the later weighs more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -57,31 +59,6 @@ pub struct Criterion {
     pub status: Status,
     /// Ids of its findings, declared ones too.
     pub findings: Vec<u32>,
-}
-
-/// What could be seen, and what not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Coverage {
-    /// The witness of system calls: `ebpf` or `notify`.
-    pub witness: String,
-    /// Events recorded.
-    pub events: u64,
-    /// Events known to be lost.
-    pub lost: u64,
-    /// Connections tried to places outside the machine.
-    pub connections: u64,
-    /// How many of them could be read in the clear by the gateway.
-    pub decrypted: u64,
-    /// Names of calls that the sandbox refused.
-    pub refused_calls: Vec<String>,
-    /// What could not be seen, one sentence each.
-    pub blind: Vec<String>,
-    /// The recording ends before the session did.
-    pub truncated: bool,
-    /// Events of which fewer bytes were captured than moved.
-    pub payloads_cut: u64,
-    /// Attempts left out because there were too many findings.
-    pub unlisted: u64,
 }
 
 /// What a session comes to.

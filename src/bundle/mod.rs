@@ -10,7 +10,7 @@
 //! | `processes.arrows` | the same: a row whenever a process changed, the last one per key counts |
 //! | `findings.jsonl` | findings as they were made |
 //! | `terminal.cast` | asciicast v2 |
-//! | `layer/` | `layer.jsonl`, and below `files/` what the subject left |
+//! | `layer/` | `layer.jsonl`, and below `files/` what the subject left, by hash |
 //!
 //! Every file is only ever appended to, whole frames at a time, and rows that an event points to
 //! are written before it. So a recording that ends anywhere, for whatever reason, opens up to its
@@ -19,6 +19,7 @@
 mod cast;
 mod error;
 mod frame;
+mod layer;
 mod part;
 mod reader;
 mod rows;
@@ -31,6 +32,7 @@ mod writer;
 mod tests;
 
 pub use error::BundleError;
+pub use layer::LayerLog;
 pub use reader::Reader;
 pub use session::{Clocks, Exit, Header, Outcome, Privilege, ProfileInfo, Session, State, WitnessInfo};
 pub use writer::{Row, Writer};

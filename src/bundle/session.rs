@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{AssetInfo, Totals};
+use crate::store::{AssetInfo, Coverage, Executable, Totals};
 
 /// The schema this belljar writes and reads.
 pub(crate) const SCHEMA: &str = "belljar.session/1";
@@ -78,6 +78,12 @@ pub struct Session {
     pub totals: Totals,
     /// Events that are missing: lost by a witness, or not written.
     pub lost: u64,
+    /// Programs the subject executed, by path.
+    #[serde(default)]
+    pub executables: Vec<Executable>,
+    /// What could be seen and what not; absent until the session ended.
+    #[serde(default)]
+    pub coverage: Option<Coverage>,
 }
 
 /// How far a recording got.
@@ -170,6 +176,10 @@ pub struct Outcome {
     pub totals: Totals,
     /// Why belljar gave up; `None` when it did not.
     pub error: Option<String>,
+    /// Programs the subject executed.
+    pub executables: Vec<Executable>,
+    /// What could be seen and what not.
+    pub coverage: Option<Coverage>,
 }
 
 impl Session {
@@ -198,6 +208,8 @@ impl Session {
             capture_limit: header.capture_limit,
             totals: Totals::default(),
             lost: 0,
+            executables: Vec::new(),
+            coverage: None,
         }
     }
 }

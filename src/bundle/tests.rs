@@ -65,24 +65,26 @@ fn any_event() -> impl Strategy<Value = Loose> {
         option::of(any::<u64>()),
         any::<u64>(),
     );
-    (words, numbers, bytes(), bytes(), bytes(), bytes()).prop_map(|(words, numbers, object, target, detail, payload)| {
-        let (witness, kind, decision, authority, object_kind, target_kind) = words;
-        let (time_ns, process, tid, mut args, result, duration_ns, payload_len) = numbers;
-        // Parents that exist, and lost counts that a sum can hold.
-        args[0] %= 1 << 20;
-        let event = Event {
-            args,
-            result,
-            duration_ns,
-            decision: decision.0,
-            authority: authority.0,
-            object_kind: object_kind.0,
-            target_kind: target_kind.0,
-            payload_len,
-            ..Event::new(time_ns, witness.0, kind, ProcessKey(process), tid)
-        };
-        Loose { event, object, target, detail, payload }
-    })
+    (words, numbers, bytes(), bytes(), bytes(), bytes()).prop_map(
+        |(words, numbers, object, target, detail, payload)| {
+            let (witness, kind, decision, authority, object_kind, target_kind) = words;
+            let (time_ns, process, tid, mut args, result, duration_ns, payload_len) = numbers;
+            // Parents that exist, and lost counts that a sum can hold.
+            args[0] %= 1 << 20;
+            let event = Event {
+                args,
+                result,
+                duration_ns,
+                decision: decision.0,
+                authority: authority.0,
+                object_kind: object_kind.0,
+                target_kind: target_kind.0,
+                payload_len,
+                ..Event::new(time_ns, witness.0, kind, ProcessKey(process), tid)
+            };
+            Loose { event, object, target, detail, payload }
+        },
+    )
 }
 
 /// Keeps everything, marks something, and remembers what it saw.
@@ -113,8 +115,9 @@ fn record(dir: &Path, parts: &[Vec<Loose>], observer: &mut impl Observer) {
     queue.close();
     let counted = ingest::run(&queue, observer, &mut writer, Options::default(), |_| {}).expect("room on the disk");
     assert_eq!((counted.events, counted.unwritten), (events, 0));
+    totals.clone_from(&counted);
     let exit = Some(Exit { code: Some(3), signal: None });
-    let outcome = Outcome { exit, duration_ns: 7, totals: counted, error: None };
+    let outcome = Outcome { exit, duration_ns: 7, totals: counted, ..Outcome::default() };
     let session = writer.finish(outcome).expect("finished");
     assert_eq!(session.state, State::Complete);
 }
@@ -415,10 +418,11 @@ fn payloads_are_cut_unless_they_are_evidence() {
 #[test]
 fn the_layer_has_its_place() {
     let dir = tempfile::tempdir().expect("tempdir");
-    let mut writer = Writer::create(&dir.path().join("b"), &header()).expect("a new bundle");
-    let files = writer.layer_dir().expect("layer");
-    fs::write(files.join("x"), "left").expect("file");
-    writer.layer_entry(&serde_json::json!({ "path": "/x" })).expect("entry");
+    let writer = Writer::create(&dir.path().join("b"), &header()).expect("a new bundle");
+    let mut log = writer.layer_log().expect("layer");
+    assert!(log.copies().expect("a directory").metadata().expect("metadata").is_dir());
+    log.entry(&serde_json::json!({ "path": "/x" })).expect("entry");
+    log.flush().expect("flushed");
     writer.finish(Outcome::default()).expect("finished");
     let lines = fs::read_to_string(dir.path().join("b/layer/layer.jsonl")).expect("lines");
     assert_eq!(lines, "{\"path\":\"/x\"}\n");

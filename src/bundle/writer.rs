@@ -17,6 +17,7 @@ use super::BundleError;
 use super::cast::Cast;
 use super::part::{Part, Stream};
 use super::rows::{EventRows, ObjectRows, PayloadRows, ProcessRows, References};
+use super::layer::LayerLog;
 use super::session::{Header, Outcome, Session, State};
 use crate::store::{Process, Record};
 
@@ -56,7 +57,6 @@ pub struct Writer {
     payloads: Stream,
     findings: Part,
     terminal: Part,
-    layer: Option<Part>,
     rows: EventRows,
     object_rows: ObjectRows,
     process_rows: ProcessRows,
@@ -97,7 +97,6 @@ impl Writer {
             payloads: Stream::create(dir, "payloads.arrows", payload_rows.schema())?,
             findings: Part::create(dir, "findings.jsonl")?,
             terminal: Part::create(dir, "terminal.cast")?,
-            layer: None,
             rows,
             object_rows,
             process_rows,
@@ -201,26 +200,9 @@ impl Writer {
         self.pending.bytes += bytes.len();
     }
 
-    /// Where the files that the subject left are to be put, below their paths in the jail. Made
-    /// when first asked for.
-    pub fn layer_dir(&mut self) -> Result<PathBuf, BundleError> {
-        let files = self.dir.join("layer/files");
-        if self.layer.is_none() {
-            let made = DirBuilder::new().mode(0o700).recursive(true).create(&files);
-            made.map_err(|source| BundleError::Create { path: files.clone(), source })?;
-            self.layer = Some(Part::create(&self.dir.join("layer"), "layer.jsonl")?);
-        }
-        Ok(files)
-    }
-
-    /// Writes a file of the layer down, as a line of `layer/layer.jsonl`.
-    pub fn layer_entry(&mut self, entry: &impl Serialize) -> Result<(), BundleError> {
-        self.alive()?;
-        self.layer_dir()?;
-        let mut bytes = Vec::new();
-        line("layer.jsonl", entry, &mut bytes)?;
-        let result = self.layer.as_mut().map_or(Ok(()), |layer| layer.append(&bytes));
-        self.note(result)
+    /// The list of what the subject left on disk, to be filled beside the events.
+    pub fn layer_log(&self) -> Result<LayerLog, BundleError> {
+        LayerLog::create(&self.dir)
     }
 
     /// Brings all that waits to the disk. After an error the bundle takes no more rows; what was
@@ -299,6 +281,8 @@ impl Writer {
         totals.unwritten = totals.events.saturating_sub(self.written_events);
         self.session.lost = totals.all_lost();
         self.session.totals = totals;
+        self.session.executables = outcome.executables;
+        self.session.coverage = outcome.coverage;
         // Gone it makes room; not gone it is in no one's way.
         let _ = fs::remove_file(self.dir.join(RESERVE));
         self.write_session()?;

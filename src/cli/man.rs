@@ -49,16 +49,12 @@ fn commands(parent: &Command, prefix: &str, page: &mut Vec<u8>) -> io::Result<()
         if command.get_arguments().next().is_some() {
             man.render_options_section(&mut part)?;
         }
-        // These sections are those of one command here: below its heading, not beside it.
+        // These sections are those of one command here: below its heading, not beside it. The
+        // lines on quotes stand at the top of the page already.
         let part = String::from_utf8_lossy(&part);
-        let kept = part
-            .lines()
-            .filter(|line| !line.starts_with(".SH ") && !line.starts_with(".ie ") && !line.starts_with(".el "));
-        let body: String = kept
-            .flat_map(|line| {
-                [line, "\n.PP\n"].into_iter().take(if line.starts_with('.') { 1 } else { 2 }).chain(["\n"])
-            })
-            .collect();
+        let body = part.lines().filter(|line| !line.starts_with(".ie ") && !line.starts_with(".el "));
+        let body = body.map(|line| if line.starts_with(".SH ") { ".PP" } else { line });
+        let body: String = body.flat_map(|line| [line, "\n"]).collect();
         let mut heading = Roff::new();
         heading.control("SH", [format!("BELLJAR {}", name.to_uppercase()).as_str()]);
         heading.to_writer(page)?;

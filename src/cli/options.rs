@@ -102,8 +102,9 @@ Examples:
   belljar record --json -- ./app > report.json
   belljar record -- sh -c 'dpkg -i vendor.deb && vendor-agent --once'
 
-The current directory is shown to the program at the same path; what it writes there, or anywhere, goes to the
-recording and never to this machine. There is no network but the recorded one.")]
+The current directory is shown to the program at the same path; what it writes there, or
+anywhere, goes to the recording and never to this machine. There is no network but the recorded
+one.")]
 pub struct RecordArgs {
     /// Profile: which device to pretend to be, which client data to plant
     #[arg(short, long, value_name = "NAME|FILE", default_value = "workstation", value_hint = ValueHint::FilePath)]
@@ -199,18 +200,19 @@ Examples:
   belljar events --fields help
 
 Formats:
-  text shortens long values and says by how much; the others shorten nothing. Bytes that are no plain text are
-  written as \\n, \\xNN or \\u{NNNN}, a backslash as \\\\; jsonl adds the untouched bytes as NAME_base64 where the two
-  differ. Times are nanoseconds in jsonl and csv. What an event does not have is left out in jsonl and empty in csv;
-  fields with several values are lists in jsonl and joined with | in csv. Values of planted data are masked unless
-  --reveal is given, and then have no NAME_base64 either.
+  text shortens long values and says by how much; the others shorten nothing but payloads for
+  strace. Bytes that are no plain text are written as \\n, \\xNN or \\u{NNNN}, a backslash as \\\\;
+  jsonl adds the untouched bytes as NAME_base64 where the two differ. Times are nanoseconds in
+  jsonl and csv. What an event does not have is left out in jsonl and empty in csv; fields with
+  several values are lists in jsonl and joined with | in csv. Values of planted data are masked
+  unless --reveal is given, and what is masked has no NAME_base64.
 
 Filters:
 ";
 
 /// Options of `belljar events`.
 #[derive(Args, Debug)]
-#[command(after_long_help = format!("{EVENTS_HELP}{}", indent(LANGUAGE)))]
+#[command(override_usage = "belljar events [OPTIONS] <BUNDLE>", after_long_help = format!("{EVENTS_HELP}{}", indent(LANGUAGE)))]
 pub struct EventsArgs {
     /// The recording
     #[arg(value_name = "BUNDLE", required_unless_present = "fields", value_hint = ValueHint::DirPath)]

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ObjectKind, Witness};
-use belljar_sandbox::witness::syscalls::{self, Arg, Category};
-use nix::errno::Errno;
+use belljar_sandbox::witness::syscalls::show::errno_name;
+use belljar_sandbox::witness::syscalls::{Arg, Category};
 
 use super::Context;
 use super::ast::Op;
-use crate::store::{Object, Record, Verb};
+use crate::store::{Object, Record, Verb, ops};
 
 /// What a field's values are, and so how they are written and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Field {
         match self.kind {
             Type::Choice(Choices::Fixed(words)) => words.to_vec(),
             Type::Choice(Choices::Calls) => operations().to_vec(),
-            Type::Choice(Choices::Errors) => errors().iter().map(|(_, name)| name.as_str()).collect(),
+            Type::Choice(Choices::Errors) => errors().to_vec(),
             Type::Choice(Choices::Assets) => context.assets.iter().map(|asset| asset.name.as_str()).collect(),
             Type::Choice(Choices::Classes) => {
                 context.assets.iter().map(|asset| asset.class.as_str()).collect::<BTreeSet<_>>().into_iter().collect()
@@ -390,51 +390,27 @@ fn kind_name(object: Option<&Object>, out: Visit<'_, '_>) {
     }
 }
 
-/// Names of all system calls of the machine's interfaces and of the other kinds of event, sorted.
-pub fn operations() -> &'static [&'static str] {
+/// Names of all system calls and of the other kinds of event, sorted.
+fn operations() -> &'static [&'static str] {
     static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
     NAMES.get_or_init(|| {
-        // Numbers end below 600 in every interface of x86 (x32's own ones stand at 512-547).
-        let calls = (0..1024).flat_map(|nr| [Abi::X86_64, Abi::I386, Abi::X32].map(|abi| syscalls::lookup(abi, nr)));
-        let names: BTreeSet<&str> = calls.flatten().map(|call| call.name).chain(OTHER_OPERATIONS).collect();
-        names.into_iter().collect()
+        let mut names = ops().names().to_vec();
+        names.sort_unstable();
+        names
     })
 }
 
-/// What [`Record::op`] says for what is no call.
-const OTHER_OPERATIONS: [&str; 10] = [
-    "unknown",
-    "process-start",
-    "process-image",
-    "process-end",
-    "file-created",
-    "file-changed",
-    "file-deleted",
-    "terminal-output",
-    "lost",
-    "notice",
-];
-
-fn errors() -> &'static [(i32, String)] {
-    static NAMES: OnceLock<Vec<(i32, String)>> = OnceLock::new();
-    NAMES.get_or_init(|| {
-        // 1-133 as in errno(3); the rest stand in the kernel's include/linux/errno.h and are seen
-        // only by who looks at a call from outside.
-        let known = (1..=133).map(|number| (number, format!("{:?}", Errno::from_raw(number))));
-        let inner =
-            [(512, "ERESTARTSYS"), (513, "ERESTARTNOINTR"), (514, "ERESTARTNOHAND"), (516, "ERESTART_RESTARTBLOCK")];
-        let mut names: Vec<_> = known.filter(|(_, name)| name != "UnknownErrno").collect();
-        names.extend(inner.map(|(number, name)| (number, name.to_owned())));
-        names
-    })
+/// Names of the errors that `errno(3)` lists, and of those that only who looks at a call from
+/// outside sees (512-530, the kernel's `include/linux/errno.h`).
+fn errors() -> &'static [&'static str] {
+    static NAMES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    NAMES.get_or_init(|| (1..=530).filter_map(errno_name).collect())
 }
 
 /// The name of the error a call returned, `EACCES` for -13; `None` for success and for numbers
 /// without a name.
 pub fn error_name(result: i64) -> Option<&'static str> {
-    let number = i32::try_from(result.checked_neg()?).ok()?;
-    let at = errors().binary_search_by_key(&number, |(number, _)| *number).ok()?;
-    errors().get(at).map(|(_, name)| name.as_str())
+    errno_name(i32::try_from(result.checked_neg()?).ok().filter(|number| *number > 0)?)
 }
 
 const OUTCOMES: [&str; 3] = ["ok", "failed", "unknown"];
@@ -467,7 +443,7 @@ names! {
 }
 names! {
     /// The word for an interface.
-    ABIS, abi(Abi): X86_64 => "x86-64", I386 => "i386", X32 => "x32", Unknown => "unknown",
+    ABIS, abi(Abi): X86_64 => "x86_64", I386 => "i386", X32 => "x32", Unknown => "unknown",
 }
 names! {
     /// The word for a decision.

@@ -47,26 +47,32 @@ pub fn duration(text: &str) -> Option<Duration> {
         .map(Duration::from_nanos)
 }
 
+/// The name of a field most like `name`, if any is like it at all.
+pub fn nearest_field(name: &str) -> Option<&'static str> {
+    error::nearest(name, field::FIELDS.iter().flat_map(|field| field.aliases.iter().copied().chain([field.name])))
+}
+
 /// The language on half a page: shown by `events --help` and in the manual.
 pub const LANGUAGE: &str = r#"A filter is made of terms: a field, an operator and a value.
 
-  op:write                 the field is the value; * stands for any text
+  op:write               the field is the value; * stands for any text
   path:/etc/*  op:open*
-  op:read|write            one of several values (a comma does the same)
-  path~/cache/             contains the value (* works here too; no regular expressions)
-  path=/tmp/Cache          is exactly the value, letter for letter, * is a star
-  errno!=ENOENT  proc!~py  the opposite of = and ~
-  bytes>4k  bytes<=1M      numbers compare: > >= < <=; k, M and G are powers of 1024
-  t:02:30..02:50           ranges, ends included; open at one end: t:02:30.. (also 1:02:30, 2.5s, 300ms)
-  errno:*                  has any value at all
-  customers                a bare word: object or target contains it
+  op:read|write          one of several values (a comma does the same)
+  path~/cache/           contains the value (* works here too; no regular expressions)
+  path=/tmp/Cache        is exactly the value, letter for letter; * is a star
+  errno!=ENOENT          the opposite of =
+  proc!~python           the opposite of ~
+  bytes>4k  bytes<=1M    numbers compare: > >= < <=; k, M and G are powers of 1024
+  t:02:30..02:50         a range, ends included; t:02:30.. is open (also 1:02:30, 2.5s, 300ms)
+  errno:*                has any value at all
+  customers              a bare word: object or target contains it
 
-Put a space or `and` between terms that must both hold, `or` between those of which one is enough,
-`not` (or `!`) before what must not hold, and parentheses around groups: `not` binds before `and`,
-`and` before `or`. Quote values with spaces: path~"my files". In quotes a star is a star; \n \r \t \\ \"
-\xNN and \u{NNNN} are read as belljar prints them. Values in lower case match upper case too, except
-after = and !=. A field with several values matches when any of them does; an event without the
-field never matches, so `field!=x` is the same as `not field=x`."#;
+Put a space or `and` between terms that must both hold, `or` between those of which one is
+enough, `not` (or `!`) before what must not hold, and parentheses around groups: `not` binds
+before `and`, `and` before `or`. Quote values with spaces: path~"my files". In quotes a star is
+a star, and \n \r \t \\ \" \xNN \u{NNNN} are read as belljar prints them. Values in lower case
+match upper case too, except after = and !=. A field with several values matches when any of them
+does. An event without the field never matches, so `field!=x` is the same as `not field=x`."#;
 
 #[cfg(test)]
 mod tests;

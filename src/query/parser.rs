@@ -157,7 +157,8 @@ fn number(field: &Field, op: Op, word: &Word) -> Result<Value, Error> {
             Type::Size => "bytes>4k, bytes:1k..1M",
             _ => "pid:7, seq:100..200",
         };
-        Error::new(format!("`{name}` is a {kind}; this is none"), word.span.clone()).help(format!("such as {example}"))
+        Error::new(format!("`{name}` is a {kind}, and this is not"), word.span.clone())
+            .help(format!("such as {example}"))
     };
     if word.pattern.is_any() && op == Op::Is {
         return Ok(Value::Any);
@@ -183,8 +184,7 @@ fn number(field: &Field, op: Op, word: &Word) -> Result<Value, Error> {
 }
 
 fn no_field(name: &str, span: Range<usize>) -> Error {
-    let names = FIELDS.iter().flat_map(|field| field.aliases.iter().copied().chain([field.name]));
-    let help = match nearest(name, names) {
+    let help = match super::nearest_field(name) {
         Some(similar) => format!("did you mean `{similar}`? To search for the text itself, quote it"),
         None => {
             let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();

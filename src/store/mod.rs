@@ -1,5 +1,6 @@
 //! The resolved view of events that ingest, bundle, query, analysis and reports share.
 
+mod coverage;
 mod intern;
 mod op;
 mod process;
@@ -7,6 +8,7 @@ mod record;
 mod totals;
 mod verb;
 
+pub use coverage::{Coverage, Executable};
 pub use intern::{Interned, Interner};
 pub use op::{Ops, ops};
 pub use process::ProcessTable;

@@ -4,6 +4,26 @@
 //! explanation elsewhere. All of it comes from a seeded generator: the same seed and the same
 //! list of assets give the same bytes on every machine.
 
+mod checks;
+mod chromium;
+mod database;
+mod device;
+mod draw;
+mod firefox;
+mod generate;
+pub mod kind;
+mod making;
+mod office;
+mod person;
+mod secrets;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use device::{DEVICE_ASSETS, Device, mac_text, parse_mac};
+pub use draw::SHORTEST_MARKER;
+pub use generate::{Decoys, GenerateError, Request, generate};
+
 /// One unique value inside an asset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {

@@ -139,6 +139,6 @@ mod tests {
         let queue = Queue::new(4, 64);
         queue.close();
         assert_eq!(push(&queue, 1), Err(Closed));
-        assert!(!queue.take(&mut Batch::default(), Duration::from_secs(60)));
+        assert!(!queue.take(&mut Batch::default(), Duration::from_mins(1)));
     }
 }

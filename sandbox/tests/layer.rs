@@ -1,0 +1,123 @@
+//! What the subject leaves on disk is seen, whoever wrote it and whatever it is called.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use belljar_sandbox::event::{Batch, LayerChange, Queue};
+use belljar_sandbox::jail::{Jail, monotonic_ns};
+use belljar_sandbox::layer::{Entry, EntryKind, Limits, Source, Summary, collect};
+use belljar_sandbox::spec::Spec;
+
+struct Seen {
+    entries: BTreeMap<Vec<u8>, Entry>,
+    contents: BTreeMap<Vec<u8>, Vec<u8>>,
+    summary: Summary,
+    copies: tempfile::TempDir,
+}
+
+fn layer_of(spec: &Spec, script: &str, limits: Limits) -> Seen {
+    let mut spec = spec.clone();
+    spec.argv = ["sh", "-c", script].map(Into::into).to_vec();
+    let start_ns = monotonic_ns();
+    let mut jail = Jail::spawn(&spec, common::pass()).unwrap_or_else(|error| panic!("{error}"));
+    let _terminal = jail.take_terminal();
+    jail.go();
+    assert!(jail.wait(Duration::from_mins(1)).expect("the subject runs"));
+    let copies = tempfile::tempdir().expect("tempdir");
+    let blobs = std::fs::File::open(copies.path()).expect("open");
+    let queue = Queue::new(1 << 16, 1 << 30);
+    let mut entries = BTreeMap::new();
+    let source = Source {
+        stage: jail.stage(),
+        roots: jail.layer(),
+        blobs: Some(blobs.as_fd()),
+        uid_in_jail: &|id| jail.uid_in_jail(id),
+        gid_in_jail: &|id| jail.gid_in_jail(id),
+        start_ns,
+    };
+    let mut record = |entry: &Entry| {
+        entries.insert(entry.path.clone(), entry.clone());
+        Ok(())
+    };
+    let summary = collect(&source, &queue, limits, &mut record).expect("the layer");
+    queue.close();
+    let mut contents: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    let mut batch = Batch::default();
+    while queue.take(&mut batch, Duration::ZERO) {
+        for event in &batch.events {
+            contents
+                .entry(batch.bytes(event.object).to_vec())
+                .or_default()
+                .extend_from_slice(batch.bytes(event.payload));
+        }
+    }
+    Seen { entries, contents, summary, copies }
+}
+
+#[test]
+fn every_kind_of_change_is_seen() {
+    let script = "cd ~; printf 'left behind' > new; mkdir -p deep/er; ln -s /etc/passwd deep/link; mkfifo deep/pipe; \
+                  chmod 000 deep/er; printf secret > locked; chmod 000 locked; \
+                  echo changed >> .profile; rm gone; printf '\\377\\033[31m' > \"$(printf 'bad\\377name')\"; \
+                  python3 -c 'import mmap
+f = open(\"mapped\", \"w+b\"); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096); m[100:106] = b\"mapped\"; m.close()'";
+    let mut spec = common::spec(&[]);
+    let plant = |name: &str| belljar_sandbox::decoy::Plant {
+        path: format!("/home/anna/{name}").into_bytes(),
+        content: belljar_sandbox::decoy::Content::File(b"planted\n".to_vec()),
+        mode: 0o644,
+        owner: belljar_sandbox::decoy::Owner::User,
+        mtime: 0,
+    };
+    spec.plants = vec![plant(".profile"), plant("gone"), plant("untouched")];
+    let seen = layer_of(&spec, script, Limits::default());
+    let entry = |path: &str| {
+        seen.entries.get(path.as_bytes()).unwrap_or_else(|| panic!("{path} is missing: {:?}", seen.entries.keys()))
+    };
+    let text = |path: &str| String::from_utf8_lossy(&seen.contents[path.as_bytes()]).into_owned();
+    assert_eq!((entry("/home/anna/new").change, entry("/home/anna/new").kind), (LayerChange::Created, EntryKind::File));
+    assert_eq!(entry("/home/anna/new").uid, 1000);
+    // The hash by another program (sha256sum).
+    assert_eq!(
+        entry("/home/anna/new").sha256.as_deref(),
+        Some("6b56f89a918f2feb33c2270465aed9b0e2ed2b3bc0ba33bd743b7ff1631181c1")
+    );
+    assert_eq!(text("/home/anna/new"), "left behind");
+    assert_eq!(entry("/home/anna/deep/link").target, b"/etc/passwd");
+    assert_eq!(entry("/home/anna/deep/pipe").kind, EntryKind::Special);
+    assert_eq!((entry("/home/anna/deep/er").kind, entry("/home/anna/deep/er").mode), (EntryKind::Directory, 0));
+    assert_eq!((text("/home/anna/locked").as_str(), entry("/home/anna/locked").mode), ("secret", 0));
+    assert_eq!(
+        (entry("/home/anna/.profile").change, text("/home/anna/.profile").as_str()),
+        (LayerChange::Changed, "planted\nchanged\n")
+    );
+    assert_eq!(
+        (entry("/home/anna/gone").change, entry("/home/anna/gone").kind),
+        (LayerChange::Deleted, EntryKind::Gone)
+    );
+    assert!(text("/home/anna/mapped").contains("mapped"));
+    assert!(seen.entries.contains_key(&b"/home/anna/bad\xffname"[..]));
+    assert!(!seen.entries.keys().any(|path| path.ends_with(b"untouched") || path == b"/home/anna"));
+    assert_eq!(seen.summary.not_read, 0);
+    let hash = entry("/home/anna/new").sha256.clone().expect("a hash");
+    assert_eq!(std::fs::read(seen.copies.path().join(hash)).expect("a copy"), b"left behind");
+}
+
+#[test]
+fn large_and_sparse_files_are_read_in_pieces_and_limits_are_counted() {
+    let script = "cd /tmp; head -c 300000 /dev/zero | tr '\\0' x > big; printf tail >> big; truncate -s 40G sparse; printf needle | dd of=sparse seek=30000000000 bs=1 conv=notrunc 2>/dev/null";
+    let limits = Limits { chunk: 65_536, keep_file: 1000, ..Limits::default() };
+    let mut spec = common::spec(&[]);
+    spec.limits.disk = 64 << 30;
+    let seen = layer_of(&spec, script, limits);
+    let big = &seen.contents[&b"/tmp/big"[..]];
+    assert_eq!((big.len(), big.ends_with(b"xtail")), (300_004, true));
+    assert!(seen.contents[&b"/tmp/sparse"[..]].windows(6).any(|window| window == b"needle"));
+    assert_eq!(seen.entries[&b"/tmp/sparse"[..]].sha256, None);
+    assert_eq!((seen.summary.not_kept, seen.summary.not_read), (2, 0));
+}

@@ -1,0 +1,180 @@
+//! A laboratory: the built program, a place to work in, and a privilege to work at.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "shared by test programs, each of which uses a part"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// The id of `nobody`, whom root's tests become.
+const NOBODY: u32 = 65_534;
+
+/// Whom belljar runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// Root.
+    Root,
+    /// An ordinary user: the caller, or `nobody` when the caller is root.
+    User,
+}
+
+impl Privilege {
+    /// What this process can run belljar as.
+    pub fn available() -> Vec<Self> {
+        if nix::unistd::geteuid().is_root() { vec![Self::Root, Self::User] } else { vec![Self::User] }
+    }
+}
+
+/// See the module.
+pub struct Lab {
+    privilege: Privilege,
+    dir: tempfile::TempDir,
+    program: PathBuf,
+    next: AtomicU32,
+}
+
+/// One recording.
+pub struct Recorded {
+    pub code: Option<i32>,
+    pub report: Option<Value>,
+    pub stderr: String,
+    pub bundle: PathBuf,
+}
+
+impl Lab {
+    /// A fresh one.
+    pub fn new(privilege: Privilege) -> Self {
+        let dir = tempfile::Builder::new().prefix("belljar-lab-").tempdir_in("/tmp").expect("tempdir");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+        // The build directory need not be reachable for an ordinary user: take a copy.
+        let program = dir.path().join("belljar");
+        fs::copy(env!("CARGO_BIN_EXE_belljar"), &program).expect("copy");
+        let work = dir.path().join("work");
+        fs::create_dir(&work).expect("mkdir");
+        if privilege == Privilege::User && nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&work, Some(NOBODY), Some(NOBODY)).expect("chown");
+        }
+        Self { privilege, dir, program, next: AtomicU32::new(0) }
+    }
+
+    pub fn privilege(&self) -> Privilege {
+        self.privilege
+    }
+
+    /// The directory belljar is called in.
+    pub fn work(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A call of belljar at this privilege, in the working directory.
+    pub fn belljar(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(self.work())
+            .stdin(Stdio::null())
+            .env_remove("RUST_BACKTRACE")
+            .env("NO_COLOR", "1")
+            .env("TMPDIR", "/tmp");
+        if self.privilege == Privilege::User && nix::unistd::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY).env("HOME", "/nonexistent");
+        }
+        command
+    }
+
+    /// A path for a new bundle.
+    pub fn bundle(&self) -> PathBuf {
+        self.work().join(format!("{}.belljar", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Records a subject and reads the report.
+    pub fn record(&self, options: &[&str], command: &[&str]) -> Recorded {
+        let bundle = self.bundle();
+        let Output { status, stdout, stderr } = self
+            .belljar()
+            .args(["record", "--json", "-o"])
+            .arg(&bundle)
+            .args(options)
+            .arg("--")
+            .args(command)
+            .output()
+            .expect("belljar runs");
+        Recorded {
+            code: status.code(),
+            report: serde_json::from_slice(&stdout).ok(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+            bundle,
+        }
+    }
+
+    /// The events that match a filter, as JSON.
+    pub fn events(&self, bundle: &Path, filter: &str) -> Vec<Value> {
+        let output = self
+            .belljar()
+            .arg("events")
+            .arg(bundle)
+            .args(["--format", "jsonl", "--filter", filter])
+            .output()
+            .expect("belljar runs");
+        assert!(output.status.success(), "events --filter {filter:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("a JSON line"))
+            .collect()
+    }
+
+    /// Builds `tests/fixtures/NAME.c` into the working directory, as `NAME`.
+    pub fn build_fixture(&self, name: &str) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.c"));
+        let program = self.work().join(name);
+        if !program.exists() {
+            let built = Command::new("cc")
+                .args(["-O1", "-Wall", "-pthread", "-o"])
+                .arg(&program)
+                .arg(&source)
+                .output()
+                .expect("cc is installed");
+            assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("chmod");
+        }
+        program
+    }
+
+    /// Whether a subject finds itself in namespaces of its own, filtered, without host ids of
+    /// weight: what dangerous scenarios rest on.
+    pub fn jail_holds(&self) -> bool {
+        let script = "for n in pid net mnt ipc uts user; do readlink /proc/self/ns/$n; done; grep -E '^(Seccomp|NoNewPrivs):' /proc/self/status; cat /proc/self/uid_map; echo $$";
+        let recorded = self.record(&["--seed", "1"], &["sh", "-c", script]);
+        let cast = fs::read_to_string(recorded.bundle.join("terminal.cast")).unwrap_or_default();
+        let screen: String = cast
+            .lines()
+            .skip(1)
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter_map(|event| event[2].as_str().map(str::to_owned))
+            .collect();
+        let apart = ["pid", "net", "mnt", "ipc", "uts", "user"].iter().all(|name| {
+            let own = fs::read_link(format!("/proc/self/ns/{name}")).expect("a namespace");
+            screen.contains(&format!("{name}:[")) && !screen.contains(&*own.to_string_lossy())
+        });
+        let filtered = screen.contains("Seccomp:\t2") && screen.contains("NoNewPrivs:\t1");
+        let mapped = screen.lines().any(|line| {
+            let ids: Vec<&str> = line.split_whitespace().collect();
+            ids.len() == 3 && ids.iter().all(|id| id.parse::<u32>().is_ok()) && ids[1] != "0"
+        });
+        assert!(apart && filtered && mapped, "the probe says the jail does not hold ({}):\n{screen}", recorded.stderr);
+        true
+    }
+}
