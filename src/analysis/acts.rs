@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind};
-use belljar_sandbox::witness::syscalls::{Call, Category};
+use belljar_sandbox::witness::syscalls::{self, Call, Category};
 
 use super::detectors::{self, Detector};
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
@@ -23,6 +23,9 @@ const DIRECTORY: u64 = 0o040_000;
 
 impl Analysis {
     pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
+        // i386 passes some socket calls through one number; the first argument says which.
+        let inner = (call.name == "socketcall").then(|| syscalls::socketcall(record.args[0] as u32)).flatten();
+        let call = inner.unwrap_or(call);
         if record.decision == Decision::Denied {
             self.refused.insert(call.name);
         }

@@ -28,6 +28,7 @@ use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Decision, Kind, ProcessKey};
 use nix::errno::Errno;
 
+use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
 use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
 use detectors::Detector;
@@ -47,17 +48,6 @@ const MAX_NAME: usize = 256;
 const MAX_ARGV: usize = 512;
 /// Paths whose last writer is remembered.
 const MAX_WRITERS: usize = 16_384;
-
-/// What analysis saw in one event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Touched {
-    /// What was attempted in it.
-    pub verbs: Verbs,
-    /// Which assets it touched.
-    pub assets: AssetSet,
-    /// Whether its payload is evidence.
-    pub keep_payload: bool,
-}
 
 /// Who wrote a path last: what the layer shows afterwards is joined to it.
 #[derive(Debug)]
@@ -145,41 +135,6 @@ impl Analysis {
             payloads_cut: 0,
             lost: 0,
         })
-    }
-
-    /// Looks at the next event.
-    pub fn observe(&mut self, record: &Record<'_>) -> Touched {
-        let mut touched = Touched::default();
-        if let Some(process) = record.process {
-            if record.kind != Kind::ProcessEnd && !self.lineage.knows(process.key) {
-                self.lineage.start(process.key, process.parent);
-            }
-        }
-        match record.kind {
-            Kind::Call { .. } => {
-                if let Some(call) = record.call {
-                    self.call(call, record, &mut touched);
-                }
-            }
-            Kind::ProcessImage => {
-                if let Some(process) = record.process {
-                    self.images.remove(&process.key);
-                }
-                self.exec(record, &mut touched);
-            }
-            Kind::ProcessEnd => {
-                if let Some(process) = record.process {
-                    self.lineage.end(process.key);
-                    self.images.remove(&process.key);
-                }
-            }
-            Kind::Layer(change) => self.layer(change, record, &mut touched),
-            Kind::TerminalOutput => self.shown(record, &mut touched),
-            Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
-            Kind::ProcessStart | Kind::Notice => {}
-        }
-        touched.keep_payload |= touched.verbs != Verbs::default();
-        touched
     }
 
     /// Findings made or grown since the last call; of two with the same id the later counts.
@@ -367,6 +322,47 @@ impl Analysis {
             (Tcp | Udp, Some(port)) => self.hasher.any((object.kind as u8, port)),
             _ => self.hasher.object(object),
         }
+    }
+}
+
+impl Observer for Analysis {
+    fn observe(&mut self, record: &Record<'_>) -> Touched {
+        let mut touched = Touched::default();
+        if let Some(process) = record.process {
+            if record.kind != Kind::ProcessEnd && !self.lineage.knows(process.key) {
+                self.lineage.start(process.key, process.parent);
+            }
+        }
+        match record.kind {
+            Kind::Call { .. } => {
+                if let Some(call) = record.call {
+                    self.call(call, record, &mut touched);
+                }
+            }
+            Kind::ProcessImage => {
+                if let Some(process) = record.process {
+                    self.images.remove(&process.key);
+                }
+                self.exec(record, &mut touched);
+            }
+            Kind::ProcessEnd => {
+                if let Some(process) = record.process {
+                    self.lineage.end(process.key);
+                    self.images.remove(&process.key);
+                }
+            }
+            Kind::Layer(change) => self.layer(change, record, &mut touched),
+            Kind::TerminalOutput => self.shown(record, &mut touched),
+            Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
+            Kind::ProcessStart | Kind::Notice => {}
+        }
+        touched.keep_payload |= touched.verbs != Verbs::default();
+        touched
+    }
+
+    fn findings(&mut self) -> Vec<serde_json::Value> {
+        // A finding is plain strings and numbers: it always has a JSON value.
+        self.take_new().iter().filter_map(|finding| serde_json::to_value(finding).ok()).collect()
     }
 }
 
