@@ -338,10 +338,11 @@ impl Analysis {
 impl Observer for Analysis {
     fn observe(&mut self, record: &Record<'_>) -> Touched {
         let mut touched = Touched::default();
-        if let Some(process) = record.process {
-            if record.kind != Kind::ProcessEnd && !self.lineage.knows(process.key) {
-                self.lineage.start(process.key, process.parent);
-            }
+        if let Some(process) = record.process
+            && record.kind != Kind::ProcessEnd
+            && !self.lineage.knows(process.key)
+        {
+            self.lineage.start(process.key, process.parent);
         }
         match record.kind {
             Kind::Call { .. } => {

@@ -17,6 +17,7 @@ use crate::analysis::finding::Finding;
 use crate::analysis::verdict::{Coverage, Criterion, Outcome, Status};
 use crate::bundle::{Exit, ProfileInfo, Session};
 use crate::redact::Redactor;
+use crate::store::Executable;
 
 /// The schema that [`Report`] has as JSON.
 pub const SCHEMA: &str = "belljar.report/1";
@@ -51,17 +52,8 @@ pub struct Subject {
     pub started: Option<String>,
     /// How long it took, milliseconds; `None` when it was cut off.
     pub duration_ms: Option<u64>,
-    /// The programs that ran, in the order of their paths.
+    /// The programs that ran, in the order of their paths, safe to show.
     pub executables: Vec<Executable>,
-}
-
-/// A program that ran.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Executable {
-    /// Its path in the jail, safe to show.
-    pub path: String,
-    /// SHA-256 of its contents, lower-case hexadecimal, where it was taken.
-    pub sha256: Option<String>,
 }
 
 /// Under which profile.
@@ -90,33 +82,33 @@ impl Report {
     /// A report of `outcome`. Without a `session` (the recording lost it) what it would tell is
     /// empty. Everything that the subject or a recording could have put into a text goes through
     /// `redactor`.
-    pub fn new(
-        session: Option<&Session>,
-        outcome: Outcome,
-        executables: impl IntoIterator<Item = (Vec<u8>, Option<String>)>,
-        redactor: &Redactor,
-    ) -> Self {
-        let show = |bytes: &[u8]| redactor.text(bytes, usize::MAX).to_string();
-        let mut executables: Vec<Executable> = executables
-            .into_iter()
-            .filter(|(path, _)| !path.is_empty())
-            .map(|(path, sha256)| Executable { path: show(&path), sha256 })
-            .collect();
-        executables.sort();
-        executables.dedup_by(|later, first| later.path == first.path && (later.sha256.is_none() || later == first));
+    pub fn new(session: Option<&Session>, outcome: Outcome, redactor: &Redactor) -> Self {
+        let show = |text: &str| redactor.text(text.as_bytes(), usize::MAX).to_string();
+        let executables = session.map(|session| session.executables.as_slice()).unwrap_or_default();
+        let shown = |program: &Executable| Executable {
+            path: show(&program.path),
+            // Not a hash: not of our making.
+            sha256: program.sha256.clone().filter(|hash| is_sha256(hash)),
+        };
+        let mut executables: Vec<Executable> = executables.iter().map(shown).collect();
+        executables.sort_by(|a, b| a.path.cmp(&b.path));
         let profile = session.map(|session| session.profile.clone());
         let ProfileInfo { name, sha256, seed } =
             profile.unwrap_or(ProfileInfo { name: String::new(), sha256: String::new(), seed: 0 });
         Self {
             schema: SCHEMA,
             subject: Subject {
-                argv: session.map(|s| s.argv.iter().map(|arg| show(arg.as_bytes())).collect()).unwrap_or_default(),
+                argv: session.map(|s| s.argv.iter().map(|arg| show(arg)).collect()).unwrap_or_default(),
                 exit: session.and_then(|s| s.exit).unwrap_or(Exit { code: None, signal: None }),
-                started: session.map(|s| show(s.started.as_bytes())),
+                started: session.map(|s| show(&s.started)),
                 duration_ms: session.and_then(|s| s.duration_ns).map(|ns| ns / 1_000_000),
                 executables,
             },
-            profile: Profile { name: show(name.as_bytes()), sha256: show(sha256.as_bytes()), seed },
+            profile: Profile {
+                name: show(&name),
+                sha256: Some(sha256).filter(|hash| is_sha256(hash)).unwrap_or_default(),
+                seed,
+            },
             verdict: outcome.verdict,
             criteria: outcome.criteria,
             findings: outcome
@@ -124,7 +116,7 @@ impl Report {
                 .into_iter()
                 .map(|finding| Entry { finding: clean(finding, redactor), values: None })
                 .collect(),
-            coverage: outcome.coverage,
+            coverage: seen(outcome.coverage, redactor),
         }
     }
 
@@ -141,6 +133,17 @@ impl Report {
     pub fn json(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The coverage with all its texts safe to show.
+fn seen(mut coverage: Coverage, redactor: &Redactor) -> Coverage {
+    let clean = |text: &mut String| *text = redactor.block(text.replace('\n', " ").as_bytes(), usize::MAX).to_string();
+    coverage.refused_calls.iter_mut().chain(&mut coverage.blind).chain([&mut coverage.witness]).for_each(clean);
+    coverage
 }
 
 /// The finding with all its texts safe to show: it may come from a recording that was tampered

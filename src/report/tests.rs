@@ -32,6 +32,8 @@ fn session() -> Session {
         capture_limit: 4096,
         totals: Totals::default(),
         lost: 0,
+        executables: vec![Executable { path: "/usr/bin/python3".into(), sha256: Some("cd".repeat(32)) }],
+        coverage: None,
     }
 }
 
@@ -42,8 +44,7 @@ fn redactor() -> Redactor {
 }
 
 fn report() -> Report {
-    let executables = [(b"/usr/bin/python3".to_vec(), Some("cd".repeat(32))), (b"/usr/bin/python3".to_vec(), None)];
-    Report::new(Some(&session()), leak().outcome(), executables, &redactor())
+    Report::new(Some(&session()), leak().outcome(), &redactor())
 }
 
 fn validator() -> jsonschema::Validator {
@@ -88,7 +89,7 @@ fn reports_are_of_the_schema() {
     revealed.reveal(|name| markers.iter().find(|m| m.name == name).map(|m| m.value.as_slice()));
     check(&revealed).expect("valid");
     assert!(revealed.json().expect("plain data").contains("\"customers[0]\": \"anna.berg@example.com\""));
-    check(&Report::new(None, leak().outcome(), [], &redactor())).expect("valid when the recording lost its head");
+    check(&Report::new(None, leak().outcome(), &redactor())).expect("valid when the recording lost its head");
     // The control: what is not in the schema is noticed.
     let mut wrong = report();
     wrong.schema = "belljar.report/2";
@@ -127,7 +128,10 @@ fn no_value_and_no_escape_sequence_gets_through() {
     // As a recording would have it that somebody tampered with.
     outcome.findings[0].title = "see anna.berg@example.com\n\x1b]0;owned\x07".into();
     outcome.findings[1].chain[0].what = "4929123412341234\u{202e}".into();
-    let report = Report::new(Some(&session()), outcome, [(b"/tmp/\x1b[2J".to_vec(), None)], &redactor());
+    outcome.coverage.blind.push("\x1b[2J".into());
+    let mut session = session();
+    session.executables.push(Executable { path: "/tmp/\x1b[2J".into(), sha256: Some("\x07".into()) });
+    let report = Report::new(Some(&session), outcome, &redactor());
     let style = Style { colour: false, ascii: false };
     for text in [report.json().expect("plain data"), text(&report, &Rules::default(), Path::new("x\x1b"), style)] {
         for bad in ["anna.berg@example.com", "4929123412341234", "\x1b", "\x07", "\u{202e}", "u001b"] {

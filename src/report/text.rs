@@ -174,7 +174,7 @@ impl Page {
         }
         let more = finding.events.saturating_sub(finding.chain.len() as u64);
         if more > 0 {
-            self.wrapped("", &format!("and {} more events", grouped(more)), 22);
+            self.wrapped("", &format!("and {}", counted(more, "more event")), 22);
         }
     }
 
@@ -182,11 +182,11 @@ impl Page {
         let coverage = &report.coverage;
         self.line("");
         let counts = format!(
-            "witness {}; {} events, {} lost; {} connections, {} of them decrypted",
+            "witness {}; {}, {} lost; {}, {} of them decrypted",
             if coverage.witness.is_empty() { "not known" } else { &coverage.witness },
-            grouped(coverage.events),
+            counted(coverage.events, "event"),
             grouped(coverage.lost),
-            grouped(coverage.connections),
+            counted(coverage.connections, "connection"),
             grouped(coverage.decrypted),
         );
         self.wrapped("coverage", &counts, 11);
@@ -247,6 +247,11 @@ fn command(argv: &[String]) -> String {
     let quoted =
         argv.iter().map(|arg| if plain(arg) { arg.clone() } else { format!("'{}'", arg.replace('\'', r"'\''")) });
     quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// `1 event`, `2 events`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 /// A number with its thousands set apart.
