@@ -106,7 +106,7 @@ fn fields(names: &[String]) -> Result<Vec<&'static Field>, Failure> {
 /// The registry as a table.
 fn list_fields() -> anyhow::Result<u8> {
     let mut out = output::stdout();
-    writeln!(out, "{:<12} {:<9} {:<20} {}", "FIELD", "TYPE", "OPERATORS", "MEANING (OTHER NAMES)")?;
+    writeln!(out, "{:<12} {:<9} {:<20} MEANING (OTHER NAMES)", "FIELD", "TYPE", "OPERATORS")?;
     for field in FIELDS {
         let signs: Vec<_> = field.operators().iter().map(|op| op.sign()).collect();
         let aliases = if field.aliases.is_empty() { String::new() } else { format!(" ({})", field.aliases.join(", ")) };
