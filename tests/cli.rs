@@ -71,7 +71,7 @@ fn recording(dir: &Path, count: u64, cut: bool) {
     }
     writer.flush().expect("flush");
     if !cut {
-        let outcome = Outcome { exit: None, duration_ns: 1, totals: Totals::default(), error: None };
+        let outcome = Outcome { exit: None, duration_ns: 1, totals: Totals::default(), ..Outcome::default() };
         writer.finish(outcome).expect("end");
     }
 }

@@ -34,16 +34,15 @@ impl Analysis {
             call.category,
             Category::Open | Category::Read | Category::Write | Category::Send | Category::Receive | Category::Memory
         );
-        if !bulk {
-            if let Some(detector) = detectors::by_call(call.name, record) {
-                let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
-                self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
-            }
+        if !bulk && let Some(detector) = detectors::by_call(call.name, record) {
+            let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
+            self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
         }
-        let cut = record.payload_len > record.payload.len() as u64;
+        let cut = self.is_cut(record);
         match act(call, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
+                // Reads of what is no client data are not captured at all.
                 self.payloads_cut += u64::from(cut && !record.payload.is_empty());
                 self.read(record, touched, "read");
             }
@@ -63,10 +62,8 @@ impl Analysis {
                 self.write(record, touched, record.target.filter(|target| is_peer(target)).or(record.object));
             }
             Act::Copy { object_is_destination } => {
-                let (from, to) = match object_is_destination {
-                    true => (record.target, record.object),
-                    false => (record.object, record.target),
-                };
+                let (object, target) = (record.object, record.target);
+                let (from, to) = if object_is_destination { (target, object) } else { (object, target) };
                 self.copy(record, touched, from, to);
             }
             Act::Connect => self.connect(record, touched),
@@ -148,7 +145,7 @@ impl Analysis {
             }
         }
         if let Some(process) = record.process.filter(|_| known != 0) {
-            let item = self.stepper(record, phrase, &object.name);
+            let item = stepper(record, phrase, &object.name);
             let mut lineage = std::mem::take(&mut self.lineage);
             lineage.draw(process.key, flow, || Some(item(self)));
             self.lineage = lineage;
@@ -267,10 +264,10 @@ impl Analysis {
         if place(to) != Place::Remote {
             return;
         }
-        self.connections += 1;
         // Connecting a datagram socket sends nothing: resolvers do it to learn their own address.
         if to.kind != ObjectKind::Udp {
-            self.reached(record, touched, to, "connected to", AssetSet::default());
+            self.connections += 1;
+            self.reached(record, touched, to, "asked to connect to", AssetSet::default());
         }
     }
 
@@ -504,10 +501,10 @@ impl Analysis {
             }
             return;
         }
-        if record.args[0] & FORMAT != DIRECTORY {
-            if let Some(detector) = detectors::by_place(&object.name) {
-                self.attempt(detector, record, touched, &object.name, Channel::File);
-            }
+        if record.args[0] & FORMAT != DIRECTORY
+            && let Some(detector) = detectors::by_place(&object.name)
+        {
+            self.attempt(detector, record, touched, &object.name, Channel::File);
         }
         let mut hits = self.none();
         self.matcher.scan(record.payload, &mut hits);
@@ -518,7 +515,7 @@ impl Analysis {
             self.matcher.scan(&target.name, &mut hits);
         }
         hits.retain(|id| !own.contains(id.asset));
-        self.payloads_cut += u64::from(record.payload_len > record.payload.len() as u64);
+        self.payloads_cut += u64::from(self.is_cut(record));
         touched.keep_payload |= !hits.is_empty();
         self.contents(Verb::Store, &hits, record, touched, object, "has it in");
         self.hits = hits;
@@ -648,20 +645,10 @@ impl Analysis {
     fn pour(&mut self, record: &Record<'_>, to: &Object, phrase: &'static str) {
         let Some(process) = record.process else { return };
         let flow = self.flow(to);
-        let item = self.stepper(record, phrase, &to.name);
+        let item = stepper(record, phrase, &to.name);
         let mut lineage = std::mem::take(&mut self.lineage);
         lineage.pour(process.key, flow, self.followed, || Some(item(self)));
         self.lineage = lineage;
-    }
-
-    /// A chain item of lineage, made only when it is needed.
-    fn stepper<'r>(
-        &self,
-        record: &'r Record<'r>,
-        phrase: &'static str,
-        thing: &'r [u8],
-    ) -> impl Fn(&Self) -> ChainItem + 'r {
-        move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
     }
 
     /// Searches the payload as the next part of a stream.
@@ -676,6 +663,11 @@ impl Analysis {
         hits
     }
 
+    /// Whether fewer bytes were looked at than moved.
+    fn is_cut(&self, record: &Record<'_>) -> bool {
+        record.payload_len > self.captured.max(record.payload.len() as u64)
+    }
+
     /// The reused, emptied list of hits; to be put back.
     fn none(&mut self) -> Hits {
         let mut hits = std::mem::take(&mut self.hits);
@@ -688,4 +680,13 @@ impl Analysis {
 fn is_peer(object: &Object) -> bool {
     matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp | ObjectKind::Socket | ObjectKind::Unix)
         && !object.name.is_empty()
+}
+
+/// A chain item of lineage, made only when it is needed.
+fn stepper<'r>(
+    record: &'r Record<'r>,
+    phrase: &'static str,
+    thing: &'r [u8],
+) -> impl Fn(&Analysis) -> ChainItem + use<'r> {
+    move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
 }

@@ -105,10 +105,10 @@ impl Ledger {
     /// Adds evidence to the finding under `key`, or makes one. `actor` is asked for new ones only.
     pub(super) fn add(&mut self, key: u64, evidence: Evidence<'_>, actor: impl FnOnce() -> Option<Actor>) {
         if let Some(index) = self.by_key.get(&key).copied() {
-            if let Some(entry) = self.entries.get_mut(index) {
-                if entry.grow(evidence) {
-                    self.dirty.push(index);
-                }
+            if let Some(entry) = self.entries.get_mut(index)
+                && entry.grow(evidence)
+            {
+                self.dirty.push(index);
             }
             return;
         }

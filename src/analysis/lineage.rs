@@ -139,10 +139,10 @@ impl Lineage {
 
     /// The process got the asset.
     pub(super) fn gain(&mut self, process: ProcessKey, asset: usize, chain: impl FnOnce() -> Arc<[ChainItem]>) {
-        if let Some(member) = self.members.get_mut(&process) {
-            if !member.holding.assets.contains(asset) {
-                member.holding.add(Origin { asset, chain: chain() });
-            }
+        if let Some(member) = self.members.get_mut(&process)
+            && !member.holding.assets.contains(asset)
+        {
+            member.holding.add(Origin { asset, chain: chain() });
         }
     }
 
@@ -214,6 +214,7 @@ mod tests {
 
     const ALL: AssetSet = AssetSet(u64::MAX);
 
+    #[allow(clippy::unnecessary_wraps)] // what lineage takes
     fn step(event: u64) -> Option<ChainItem> {
         Some(ChainItem { event, what: event.to_string(), link: Link::Lineage })
     }

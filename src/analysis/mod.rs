@@ -18,7 +18,7 @@ pub mod rules;
 pub mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -101,6 +101,7 @@ pub struct Analysis {
     refused: BTreeSet<&'static str>,
     connections: u64,
     payloads_cut: u64,
+    captured: u64,
     lost: u64,
 }
 
@@ -133,8 +134,17 @@ impl Analysis {
             refused: BTreeSet::new(),
             connections: 0,
             payloads_cut: 0,
+            captured: 0,
             lost: 0,
         })
+    }
+
+    /// Says that payloads of up to `limit` bytes had been captured whole, though those handed in
+    /// now are shorter: a recording keeps less of what is no evidence.
+    #[must_use]
+    pub fn captured(mut self, limit: u64) -> Self {
+        self.captured = limit;
+        self
     }
 
     /// Findings made or grown since the last call; of two with the same id the later counts.
@@ -328,10 +338,11 @@ impl Analysis {
 impl Observer for Analysis {
     fn observe(&mut self, record: &Record<'_>) -> Touched {
         let mut touched = Touched::default();
-        if let Some(process) = record.process {
-            if record.kind != Kind::ProcessEnd && !self.lineage.knows(process.key) {
-                self.lineage.start(process.key, process.parent);
-            }
+        if let Some(process) = record.process
+            && record.kind != Kind::ProcessEnd
+            && !self.lineage.knows(process.key)
+        {
+            self.lineage.start(process.key, process.parent);
         }
         match record.kind {
             Kind::Call { .. } => {

@@ -27,9 +27,8 @@ pub(super) enum Place {
 pub(super) fn place(object: &Object) -> Place {
     match object.kind {
         ObjectKind::File if is_virtual(&object.name) => Place::Nowhere,
-        ObjectKind::File => Place::Disk,
         ObjectKind::Device if is_sink(&object.name) => Place::Nowhere,
-        ObjectKind::Device => Place::Disk,
+        ObjectKind::File | ObjectKind::Device => Place::Disk,
         ObjectKind::Tcp | ObjectKind::Udp => {
             if is_loopback(split_port(&object.name).0) {
                 Place::Local

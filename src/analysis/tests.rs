@@ -1,6 +1,9 @@
 //! What makes which finding, and what makes none: hand-made events in the order a witness would
 //! give them.
 
+// Steps are built to be read: each helper gives just what a field takes.
+#![allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)]
+
 use belljar_sandbox::decoy::{Asset, Marker};
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls;
@@ -11,8 +14,8 @@ use super::rules::{Declared, Rules};
 use super::verdict::{Coverage, Outcome, Status};
 use super::*;
 
-const CUSTOMERS: &str = "/home/u/Documents/customers.csv";
-const MAIL: &str = "anna.berg@example.com";
+pub(crate) const CUSTOMERS: &str = "/home/u/Documents/customers.csv";
+pub(crate) const MAIL: &str = "anna.berg@example.com";
 const CARD: &str = "4929123412341234";
 const TOKEN: &str = "ghp_A1b2C3d4E5f6G7h8";
 const MACHINE: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -333,7 +336,7 @@ fn loopback_and_unix_sockets_do_not_leave_the_machine() {
     session.feed(step("sendto", 1, object(ObjectKind::Unix, "/run/x")).payload(MAIL));
     session.feed(step("connect", 1, object(ObjectKind::Udp, "192.0.2.1:53")));
     assert_eq!(session.findings().len(), 1);
-    assert_eq!(session.outcome().coverage.connections, 1);
+    assert_eq!(session.outcome().coverage.connections, 0);
 }
 
 #[test]

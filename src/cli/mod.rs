@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     let code = match cli.command {
         Command::Record(args) => record::run(args),
         Command::Events(args) => events::run(&args),
-        Command::Report(args) => report::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Profile(command) => profile::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(&args),
