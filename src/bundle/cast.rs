@@ -45,8 +45,8 @@ impl Cast {
             if invalid.is_empty() {
                 continue;
             }
-            let incomplete = chunks.peek().is_none()
-                && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
+            let incomplete =
+                chunks.peek().is_none() && std::str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
             if incomplete {
                 self.rest = invalid.to_vec();
             } else {

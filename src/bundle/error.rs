@@ -49,7 +49,9 @@ pub enum BundleError {
         reason: String,
     },
     /// There is no bundle.
-    #[error("{path} is not a bundle: neither session.json nor events.arrows is in it; name a directory that `belljar record` made")]
+    #[error(
+        "{path} is not a bundle: neither session.json nor events.arrows is in it; name a directory that `belljar record` made"
+    )]
     NotABundle {
         /// The place.
         path: PathBuf,
@@ -63,7 +65,9 @@ pub enum BundleError {
         source: io::Error,
     },
     /// A file is not of the schema that this belljar reads.
-    #[error("{file} has another schema than {expected} ({reason}); it may be of another belljar's making: read it with that one")]
+    #[error(
+        "{file} has another schema than {expected} ({reason}); it may be of another belljar's making: read it with that one"
+    )]
     Schema {
         /// Which file.
         file: &'static str,

@@ -194,11 +194,8 @@ impl ObjectRows {
     }
 
     pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.id.finish()),
-            words(&mut self.kind, &self.kind_words)?,
-            Arc::new(self.name.finish()),
-        ];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(self.id.finish()), words(&mut self.kind, &self.kind_words)?, Arc::new(self.name.finish())];
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 }

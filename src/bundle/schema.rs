@@ -184,10 +184,7 @@ pub(crate) fn processes() -> Arc<Schema> {
 
 /// `payloads.arrows`: row n is payload n. Details stand here too.
 pub(crate) fn payloads() -> Arc<Schema> {
-    schema(
-        PAYLOADS,
-        vec![Field::new("id", DataType::UInt32, false), Field::new("data", DataType::Binary, false)],
-    )
+    schema(PAYLOADS, vec![Field::new("id", DataType::UInt32, false), Field::new("data", DataType::Binary, false)])
 }
 
 /// The dictionary of the column `op`.

@@ -129,7 +129,8 @@ impl Clocks {
     pub fn now() -> Self {
         let read = |id| {
             let now = rustix::time::clock_gettime(id);
-            u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+            u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000
+                + u64::try_from(now.tv_nsec).unwrap_or_default()
         };
         Self {
             monotonic_ns: read(rustix::time::ClockId::Monotonic),

@@ -65,24 +65,26 @@ fn any_event() -> impl Strategy<Value = Loose> {
         option::of(any::<u64>()),
         any::<u64>(),
     );
-    (words, numbers, bytes(), bytes(), bytes(), bytes()).prop_map(|(words, numbers, object, target, detail, payload)| {
-        let (witness, kind, decision, authority, object_kind, target_kind) = words;
-        let (time_ns, process, tid, mut args, result, duration_ns, payload_len) = numbers;
-        // Parents that exist, and lost counts that a sum can hold.
-        args[0] %= 1 << 20;
-        let event = Event {
-            args,
-            result,
-            duration_ns,
-            decision: decision.0,
-            authority: authority.0,
-            object_kind: object_kind.0,
-            target_kind: target_kind.0,
-            payload_len,
-            ..Event::new(time_ns, witness.0, kind, ProcessKey(process), tid)
-        };
-        Loose { event, object, target, detail, payload }
-    })
+    (words, numbers, bytes(), bytes(), bytes(), bytes()).prop_map(
+        |(words, numbers, object, target, detail, payload)| {
+            let (witness, kind, decision, authority, object_kind, target_kind) = words;
+            let (time_ns, process, tid, mut args, result, duration_ns, payload_len) = numbers;
+            // Parents that exist, and lost counts that a sum can hold.
+            args[0] %= 1 << 20;
+            let event = Event {
+                args,
+                result,
+                duration_ns,
+                decision: decision.0,
+                authority: authority.0,
+                object_kind: object_kind.0,
+                target_kind: target_kind.0,
+                payload_len,
+                ..Event::new(time_ns, witness.0, kind, ProcessKey(process), tid)
+            };
+            Loose { event, object, target, detail, payload }
+        },
+    )
 }
 
 /// Keeps everything, marks something, and remembers what it saw.

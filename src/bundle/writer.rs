@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use belljar_sandbox::event::{ObjectKind, ProcessKey};
 use serde::Serialize;
 
+use super::BundleError;
 use super::cast::Cast;
 use super::part::{Part, Stream};
 use super::rows::{EventRows, ObjectRows, PayloadRows, ProcessRows, References};
 use super::session::{Header, Outcome, Session, State};
-use super::BundleError;
 use crate::store::{Process, Record};
 
 /// Rows of a full batch.

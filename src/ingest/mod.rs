@@ -203,7 +203,8 @@ impl Ingest {
         }
         let touched = observer.observe(&seen);
         let whole = touched.keep_payload || keeps_whole(&seen);
-        let payload = if whole { seen.payload } else { seen.payload.get(..self.options.payload).unwrap_or(seen.payload) };
+        let payload =
+            if whole { seen.payload } else { seen.payload.get(..self.options.payload).unwrap_or(seen.payload) };
         self.counter.payloads_cut += u64::from(payload.len() < seen.payload.len());
         let record = Record { payload, verbs: touched.verbs, assets: touched.assets, ..seen };
         let row = Row {
