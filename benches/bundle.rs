@@ -2,6 +2,9 @@
 //! like those of a real session: a few descriptors and buffers, paths that come again, growing
 //! clocks, some payloads. Figures stand in `benches/README.md`.
 
+// A benchmark that cannot run has nothing better to do than to say so.
+#![allow(clippy::expect_used)]
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -40,7 +43,8 @@ fn feed(queue: &Queue, events: u64) {
                 if step == 0 {
                     use std::fmt::Write;
                     path.clear();
-                    let _ = write!(path, "/usr/lib/python3/dist-packages/p{}/m{}.py", noise.below(200), noise.below(100));
+                    let _ =
+                        write!(path, "/usr/lib/python3/dist-packages/p{}/m{}.py", noise.below(200), noise.below(100));
                 }
                 let buffer = 0x7f3a_5c00_0000 + noise.below(32) * 0x1000;
                 let fd = 3 + noise.below(4);
@@ -62,7 +66,7 @@ fn feed(queue: &Queue, events: u64) {
                     ..Event::new(time, Witness::Notify, kind, ProcessKey(process), process)
                 };
                 if done % 64 == 2 {
-                    let line = format!("{done},Jane Doe {},jane{}@example.com,+1 555 {:07}\n", done, done, done);
+                    let line = format!("{done},Jane Doe {done},jane{done}@example.com,+1 555 {done:07}\n");
                     event.payload = batch.put(line.as_bytes());
                     event.payload_len = line.len() as u64;
                 }

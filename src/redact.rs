@@ -187,8 +187,8 @@ impl Shown<'_> {
 
     fn is_plain(&self, c: char) -> bool {
         match c {
-            '\n' => self.lines,
-            '\\' => self.lines, // belljar's own text, which already holds escapes
+            // A block is belljar's own text, which already holds escapes.
+            '\n' | '\\' => self.lines,
             ' '..='~' => true,
             c if c.is_ascii() || self.redactor.ascii => false,
             c => !is_deceptive(c),

@@ -1,6 +1,9 @@
 //! What becomes of a recording when belljar is killed, or the disk is full: each test runs itself
 //! again as a child, told by an environment variable what to do there.
 
+// Helpers of tests fail like tests.
+#![allow(clippy::expect_used)]
+
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -96,7 +99,7 @@ fn what_came_before_a_kill_is_there() {
         again("what_came_before_a_kill_is_there", &[], &path).stdout(Stdio::piped()).spawn().expect("child");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     assert!(lines.any(|line| line.expect("text") == "pushed"));
-    let mut live = Reader::open(&path).expect("opens while it is written");
+    let live = Reader::open(&path).expect("opens while it is written");
     assert_eq!(live.state(), State::Running);
     // The promise is 250 ms; a busy machine gets more, so that the test tells of the code alone.
     std::thread::sleep(Duration::from_secs(1));

@@ -1,6 +1,8 @@
 //! The command line from outside: help, errors and exit codes of every command as transcripts
 //! (`tests/cli/*.trycmd`; `TRYCMD=overwrite` rewrites them), and `events` over a bundle.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};

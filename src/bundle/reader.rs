@@ -149,9 +149,13 @@ impl Reader {
                 let event = columns
                     .event(row)
                     .ok_or_else(|| self.events.damaged_frame(index, "it holds a word that is not ours"))?;
-                let Some(flow) = self.resolve(&event, &mut visit)? else {
-                    self.incomplete = Some(format!("event {} points to rows that are missing", event.seq));
-                    return Ok(());
+                let flow = match self.resolve(&event, &mut visit) {
+                    Ok(flow) => flow,
+                    Err(Stop::Missing) => {
+                        self.incomplete = Some(format!("event {} points to rows that are missing", event.seq));
+                        return Ok(());
+                    }
+                    Err(Stop::Error(error)) => return Err(error),
                 };
                 self.next = (index, row + 1);
                 if flow.is_break() {
@@ -164,18 +168,14 @@ impl Reader {
         Ok(())
     }
 
-    /// Visits one event with what it points to; `None` when that is not there.
+    /// Visits one event with what it points to.
     fn resolve(
         &mut self,
         event: &EventRow,
         visit: &mut impl FnMut(&Record<'_>) -> ControlFlow<()>,
-    ) -> Result<Option<ControlFlow<()>>, BundleError> {
-        let (Some(object), Some(target)) = (self.object(event.object)?, self.object(event.target)?) else {
-            return Ok(None);
-        };
-        let (Some(detail), Some(payload)) = (self.payload(event.detail)?, self.payload(event.payload)?) else {
-            return Ok(None);
-        };
+    ) -> Result<ControlFlow<()>, Stop> {
+        let (object, target) = (self.object(event.object)?, self.object(event.target)?);
+        let (detail, payload) = (self.payload(event.detail)?, self.payload(event.payload)?);
         let (detail, payload) = (bytes(detail.as_ref()), bytes(payload.as_ref()));
         let name = object.as_deref().map_or([].as_slice(), |object| &object.name);
         self.table.apply(event.kind, event.process, event.time_ns, &event.args, name, detail);
@@ -183,7 +183,7 @@ impl Reader {
             Kind::Call { abi, nr } => lookup(abi, nr),
             _ => None,
         };
-        Ok(Some(visit(&Record {
+        Ok(visit(&Record {
             seq: event.seq,
             time_ns: event.time_ns,
             witness: event.witness,
@@ -203,20 +203,19 @@ impl Reader {
             payload_len: event.bytes,
             verbs: event.verbs,
             assets: event.assets,
-        })))
+        }))
     }
 
-    /// `Some(None)` when there is no reference, `None` when there is one to nowhere.
-    fn object(&mut self, id: Option<u32>) -> Result<Option<Option<Arc<Object>>>, BundleError> {
-        let Some(id) = id else { return Ok(Some(None)) };
+    fn object(&mut self, id: Option<u32>) -> Result<Option<Arc<Object>>, Stop> {
+        let Some(id) = id else { return Ok(None) };
         let found = self.objects.get(id)?;
-        Ok(found.and_then(|(rows, row)| rows.get(row)).map(|object| Some(Arc::clone(object))))
+        found.and_then(|(rows, row)| rows.get(row)).cloned().map(Some).ok_or(Stop::Missing)
     }
 
-    fn payload(&mut self, id: Option<u32>) -> Result<Option<Option<(Payloads, usize)>>, BundleError> {
-        let Some(id) = id else { return Ok(Some(None)) };
-        let found = self.payloads.get(id)?;
-        Ok(found.filter(|(rows, row)| *row < rows.len()).map(|(rows, row)| Some((rows.clone(), row))))
+    fn payload(&mut self, id: Option<u32>) -> Result<Option<(Payloads, usize)>, Stop> {
+        let Some(id) = id else { return Ok(None) };
+        let found = self.payloads.get(id)?.filter(|(rows, row)| *row < rows.len());
+        found.map(|(rows, row)| Some((rows.clone(), row))).ok_or(Stop::Missing)
     }
 
     /// All processes as last known, by key. In a hostile bundle with endless ones, those that fit
@@ -258,6 +257,20 @@ impl Reader {
             offset += line.len() as u64;
         }
         Ok(findings)
+    }
+}
+
+/// Why an event cannot be handed on.
+enum Stop {
+    /// What it points to is not there.
+    Missing,
+    /// What it points to cannot be read.
+    Error(BundleError),
+}
+
+impl From<BundleError> for Stop {
+    fn from(error: BundleError) -> Self {
+        Self::Error(error)
     }
 }
 

@@ -38,6 +38,11 @@ impl Failure {
         Self { message: message.into(), code: USAGE, hint: None }
     }
 
+    /// The subject is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: NOT_FOUND, hint: None }
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
@@ -56,7 +61,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn is_closed(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<Closed>())
+    cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<Closed>)
 }
 
 fn describe(error: &anyhow::Error) -> (String, u8) {

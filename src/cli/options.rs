@@ -416,7 +416,7 @@ mod tests {
         assert_eq!(args.binds, [Bind { source: "/a".into(), target: "/b".into(), writable: false }]);
         assert_eq!(args.workdir.as_deref(), Some(Path::new("/c")));
         assert_eq!(args.output.as_deref(), Some(Path::new("d")));
-        assert_eq!((args.timeout, args.payload), (Some(Duration::from_secs(300)), 4096));
+        assert_eq!((args.timeout, args.payload), (Some(Duration::from_mins(5)), 4096));
         assert_eq!(args.env, [("A".into(), "b=c".into())]);
         assert!(record(&["--witness=ebpf", "true"]).is_err());
         assert!(record(&["--timeout=0", "true"]).is_err());

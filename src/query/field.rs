@@ -154,8 +154,9 @@ const fn field(
     Field { name, aliases, kind, many: false, help, get }
 }
 
-const fn many(field: Field) -> Field {
-    Field { many: true, ..field }
+const fn many(mut field: Field) -> Field {
+    field.many = true;
+    field
 }
 
 /// All fields, in the order of the default columns of machine-readable output.

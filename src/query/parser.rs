@@ -184,12 +184,11 @@ fn number(field: &Field, op: Op, word: &Word) -> Result<Value, Error> {
 }
 
 fn no_field(name: &str, span: Range<usize>) -> Error {
-    let help = match super::nearest_field(name) {
-        Some(similar) => format!("did you mean `{similar}`? To search for the text itself, quote it"),
-        None => {
-            let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
-            format!("fields are {}; to search for the text itself, quote it", names.join(", "))
-        }
+    let help = if let Some(similar) = super::nearest_field(name) {
+        format!("did you mean `{similar}`? To search for the text itself, quote it")
+    } else {
+        let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
+        format!("fields are {}; to search for the text itself, quote it", names.join(", "))
     };
     Error::new(format!("no field is called `{}`", crate::redact::plain(name.as_bytes())), span).help(help)
 }

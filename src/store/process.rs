@@ -165,9 +165,10 @@ mod tests {
     #[test]
     fn a_fork_bomb_does_not_exhaust_memory() {
         let mut table = ProcessTable::new(64 << 10);
+        let long = vec![b'x'; 9000];
         for key in 1..20_000_u32 {
             start(&mut table, key, u64::MAX);
-            table.apply(Kind::ProcessImage, ProcessKey(key), 6, &[0; 6], &[b'x'; 9000], &[b'y'; 90_000]);
+            table.apply(Kind::ProcessImage, ProcessKey(key), 6, &[0; 6], &long, &long);
             if key % 2 == 0 {
                 table.apply(Kind::ProcessEnd, ProcessKey(key), 7, &[u64::MAX; 6], b"", b"");
             }

@@ -89,15 +89,15 @@ impl Counter {
         if let Some(count) = self.seen.get_mut(usize::from(op)).and_then(|by| by.get_mut(witness)) {
             *count += 1;
         }
-        if record.decision == Decision::Denied {
-            if let Some(count) = self.refused.get_mut(usize::from(op)) {
-                *count += 1;
-            }
+        if record.decision == Decision::Denied
+            && let Some(count) = self.refused.get_mut(usize::from(op))
+        {
+            *count += 1;
         }
-        if record.kind == Kind::Lost {
-            if let Some(lost) = self.lost.get_mut(witness) {
-                *lost = lost.saturating_add(record.args[0]);
-            }
+        if record.kind == Kind::Lost
+            && let Some(lost) = self.lost.get_mut(witness)
+        {
+            *lost = lost.saturating_add(record.args[0]);
         }
     }
 

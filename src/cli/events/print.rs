@@ -186,19 +186,18 @@ pub(super) fn time(ns: i128, out: &mut String) -> std::fmt::Result {
 }
 
 fn duration(ns: i128, out: &mut String) -> std::fmt::Result {
-    match ns {
-        ..1_000 => write!(out, "{ns}ns"),
-        ..1_000_000 => write!(out, "{}.{:03}us", ns / 1_000, ns % 1_000),
-        ..1_000_000_000 => write!(out, "{}.{:03}ms", ns / 1_000_000, ns / 1_000 % 1_000),
-        _ => write!(out, "{}.{:03}s", ns / 1_000_000_000, ns / 1_000_000 % 1_000),
+    // The largest unit that leaves a whole part; the last is for what is shorter than any.
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    match units.into_iter().find(|(unit, _)| ns >= *unit) {
+        Some((unit, name)) => write!(out, "{}.{:03}{name}", ns / unit, ns % unit * 1_000 / unit),
+        None => write!(out, "{ns}ns"),
     }
 }
 
 /// Usual width of a column.
 fn width(field: &Field) -> usize {
     match field.name {
-        "t" => 14,
-        "op" | "proc" | "category" => 14,
+        "t" | "op" | "proc" | "category" => 14,
         "exe" | "path" | "host" | "target" => 24,
         "verb" | "asset" | "class" | "object" => 16,
         "seq" | "bytes" | "result" | "errno" | "took" | "decision" | "authority" | "witness" | "kind" => 8,
