@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind};
 use belljar_sandbox::witness::syscalls::{self, Call, Category};
+use nix::errno::Errno;
 
 use super::detectors::{self, Detector};
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
 use super::place::{Place, channel, place};
-use super::{Analysis, Claim, Touched, ending};
+use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// S_IFMT and S_IFDIR (inode(7)).
@@ -38,12 +39,10 @@ impl Analysis {
             let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
             self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
         }
-        let cut = self.is_cut(record);
         match act(call, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
-                // Reads of what is no client data are not captured at all.
-                self.payloads_cut += u64::from(cut && !record.payload.is_empty());
+                self.payloads_cut += u64::from(self.is_cut(record, Direction::In));
                 self.read(record, touched, "read");
             }
             Act::Map { write } => {
@@ -54,11 +53,11 @@ impl Analysis {
             }
             Act::Receive => self.read(record, touched, "received from"),
             Act::Write => {
-                self.payloads_cut += u64::from(cut);
+                self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
                 self.write(record, touched, record.object);
             }
             Act::Send => {
-                self.payloads_cut += u64::from(cut);
+                self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
                 self.write(record, touched, record.target.filter(|target| is_peer(target)).or(record.object));
             }
             Act::Copy { object_is_destination } => {
@@ -130,7 +129,9 @@ impl Analysis {
         let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
-        let named = self.paths.of(record.object);
+        // What was never planted in an asset's directory is not of the asset.
+        let missing = record.result == Some(-(Errno::ENOENT as i64)) && !self.paths.names(object);
+        let named = if missing { AssetSet::default() } else { self.paths.of(record.object) };
         let flow = self.flow(object);
         for asset in named.iter() {
             self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
@@ -200,8 +201,13 @@ impl Analysis {
         phrase: &'static str,
     ) {
         for asset in hits.assets().iter() {
-            self.imply(asset, hits.of(asset), record, touched);
             let key = self.hasher.any((verb as u8, asset, &to.name));
+            // A file that is known to have been put there shows nothing new about who had it.
+            if record.process.is_some() || !self.ledger.knows(key) {
+                self.imply(asset, hits.of(asset), record, touched);
+            } else {
+                self.confirm(asset, hits.of(asset), record);
+            }
             let before = self.origin(record, asset);
             self.claim(
                 key,
@@ -324,7 +330,8 @@ impl Analysis {
     fn rename(&mut self, name: &str, record: &Record<'_>, touched: &mut Touched) {
         let (Some(from), Some(to)) = (record.object, record.target) else { return };
         let own = self.paths.of(Some(to));
-        for asset in AssetSet(self.paths.of(Some(from)).0 & !own.0).iter() {
+        let whole = self.paths.with(from);
+        for asset in AssetSet(whole.0 & !own.0).iter() {
             self.put(asset, record, touched, to, if name.starts_with("link") { "linked to" } else { "moved to" });
         }
         self.names(record, touched, Some(to));
@@ -333,6 +340,9 @@ impl Analysis {
         }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
+            if whole.0 != 0 && self.moved.len() < MAX_WRITERS {
+                self.moved.insert(old);
+            }
             self.lineage.rename(old, new);
             if let Some(writer) = self.writers.remove(&old) {
                 self.writers.insert(new, writer);
@@ -369,7 +379,12 @@ impl Analysis {
             Claim {
                 verb: Verb::Disrupt,
                 asset: Some(asset),
-                confidence: detectors::REMOVED.confidence,
+                // Two witnesses: it was removed, and it is gone.
+                confidence: if matches!(record.kind, Kind::Layer(_)) {
+                    Confidence::Proven
+                } else {
+                    detectors::REMOVED.confidence
+                },
                 channel: channel(object),
                 destination: Some(&object.name),
                 markers: &[],
@@ -499,8 +514,11 @@ impl Analysis {
         let own = self.paths.of(Some(object));
         touched.assets.0 |= own.0;
         if change == LayerChange::Deleted {
-            for asset in own.iter() {
-                self.destroy(asset, record, touched, "no longer has");
+            // What was moved is told as what it is: a copy elsewhere.
+            if !self.moved.contains(&self.flow(object)) {
+                for asset in self.paths.with(object).iter() {
+                    self.destroy(asset, record, touched, "no longer has");
+                }
             }
             return;
         }
@@ -518,7 +536,7 @@ impl Analysis {
             self.matcher.scan(&target.name, &mut hits);
         }
         hits.retain(|id| !own.contains(id.asset));
-        self.payloads_cut += u64::from(self.is_cut(record));
+        self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
         touched.keep_payload |= !hits.is_empty();
         self.contents(Verb::Store, &hits, record, touched, object, "has it in");
         self.hits = hits;
@@ -567,13 +585,7 @@ impl Analysis {
     /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
     /// kernel, a memory map), which is a finding of its own.
     fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
-        if let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) {
-            let keys = self.collected.get(&asset).cloned().unwrap_or_default();
-            let mut ledger = std::mem::take(&mut self.ledger);
-            for key in keys {
-                ledger.confirm(key, first, markers, |id| self.marker_name(id));
-            }
-            self.ledger = ledger;
+        if self.confirm(asset, markers, record) {
             return;
         }
         if matches!(record.kind, Kind::Layer(_)) && self.collected.contains_key(&asset) {
@@ -607,6 +619,20 @@ impl Analysis {
             },
         );
         self.gain(asset, record, "had it at hand for", record.op().as_bytes(), Link::Content);
+    }
+
+    /// Says of the collection that the data came from, where one was seen, that it worked.
+    fn confirm(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>) -> bool {
+        let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) else {
+            return false;
+        };
+        let keys = self.collected.get(&asset).cloned().unwrap_or_default();
+        let mut ledger = std::mem::take(&mut self.ledger);
+        for key in keys {
+            ledger.confirm(key, first, markers, |id| self.marker_name(id));
+        }
+        self.ledger = ledger;
+        true
     }
 
     fn collected_under(&mut self, asset: usize, key: u64) {
@@ -660,15 +686,24 @@ impl Analysis {
         if !record.payload.is_empty() {
             let process = record.process.map(|process| process.key).unwrap_or_default();
             let stream = object.map_or(0, |object| self.hasher.object(object));
-            let whole = record.payload_len <= record.payload.len() as u64;
+            let whole = !self.is_cut(record, direction);
             self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
         }
         hits
     }
 
-    /// Whether fewer bytes were looked at than moved.
-    fn is_cut(&self, record: &Record<'_>) -> bool {
-        record.payload_len > self.captured.max(record.payload.len() as u64)
+    /// Whether fewer bytes were looked at than moved. Of a read only the room for it is known
+    /// before its result is: there, what was captured is all that came, unless it fills the
+    /// limit. (Reads of what is no client data are not captured, nor counted.)
+    fn is_cut(&self, record: &Record<'_>, direction: Direction) -> bool {
+        let seen = record.payload.len() as u64;
+        match direction {
+            Direction::Out => record.payload_len > seen.max(self.captured),
+            Direction::In => {
+                let moved = record.result.and_then(|result| u64::try_from(result).ok());
+                moved.unwrap_or(record.payload_len) > seen && seen >= self.captured.max(1)
+            }
+        }
     }
 
     /// The reused, emptied list of hits; to be put back.

@@ -86,6 +86,11 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Whether there is a finding under this key.
+    pub(super) fn knows(&self, key: u64) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
     /// Counts an event that adds nothing but its number to the finding under `key`. Returns
     /// `false`, having done nothing, when it is more than that.
     pub(super) fn absorb(&mut self, key: u64, glance: &Glance<'_>) -> bool {
@@ -228,7 +233,9 @@ impl Entry {
             changed = true;
         }
         let mut extend = |item: ChainItem| {
-            if finding.chain.len() < MAX_CHAIN && finding.chain.iter().all(|other| other.event != item.event) {
+            if finding.chain.len() < MAX_CHAIN
+                && finding.chain.iter().all(|other| other.event != item.event && other.what != item.what)
+            {
                 let at = finding.chain.partition_point(|other| other.event <= item.event);
                 finding.chain.insert(at, item);
                 changed = true;

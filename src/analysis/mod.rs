@@ -95,6 +95,8 @@ pub struct Analysis {
     given: HashSet<Box<[u8]>>,
     begun: bool,
     writers: HashMap<u64, Writer>,
+    /// Planted paths that were given another name.
+    moved: HashSet<u64>,
     images: HashMap<ProcessKey, Arc<Process>>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
@@ -129,6 +131,7 @@ impl Analysis {
             given: HashSet::new(),
             begun: false,
             writers: HashMap::new(),
+            moved: HashSet::new(),
             images: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
@@ -139,8 +142,8 @@ impl Analysis {
         })
     }
 
-    /// Says that payloads of up to `limit` bytes had been captured whole, though those handed in
-    /// now are shorter: a recording keeps less of what is no evidence.
+    /// Says that the witnesses capture up to `limit` bytes of a payload. In replay payloads are
+    /// shorter than they were: a recording keeps less of what is no evidence.
     #[must_use]
     pub fn captured(mut self, limit: u64) -> Self {
         self.captured = limit;
@@ -186,7 +189,7 @@ impl Analysis {
             blind("the recording ends before the session did".into());
         }
         if self.payloads_cut > 0 {
-            blind(format!("{} writes and reads were longer than the captured part", self.payloads_cut));
+            blind(format!("of {} writes and reads only the first part was captured", self.payloads_cut));
         }
         if self.matcher.too_short() > 0 {
             let count = self.matcher.too_short();

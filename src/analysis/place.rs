@@ -105,6 +105,7 @@ fn is_sink(path: &[u8]) -> bool {
 #[derive(Debug)]
 pub(super) struct AssetPaths {
     files: HashMap<Vec<u8>, AssetSet>,
+    /// Directories whose whole contents belong to an asset; they end in `/`.
     below: Vec<(Vec<u8>, usize)>,
 }
 
@@ -136,6 +137,25 @@ impl AssetPaths {
             }
         }
         assets
+    }
+
+    /// The assets that `object` is (part of), or that lie below it: what goes when it goes.
+    pub(super) fn with(&self, object: &Object) -> AssetSet {
+        let mut assets = self.of(Some(object));
+        let lies_below = |path: &[u8]| path.strip_prefix(&*object.name).is_some_and(|rest| rest.starts_with(b"/"));
+        if object.kind == ObjectKind::File && !object.name.is_empty() {
+            let files = self.files.iter().filter(|(path, _)| lies_below(path)).map(|(_, assets)| *assets);
+            assets.0 |= files.fold(0, |all, assets| all | assets.0);
+            for (_, asset) in self.below.iter().filter(|(path, _)| lies_below(path)) {
+                assets.insert(*asset);
+            }
+        }
+        assets
+    }
+
+    /// Whether something was planted under this very name.
+    pub(super) fn names(&self, object: &Object) -> bool {
+        self.files.contains_key(&*object.name)
     }
 }
 

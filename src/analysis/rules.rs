@@ -59,17 +59,13 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Reading client data wants an explanation; keeping it, sending it, using it and taking hold
-    /// of the system are violations once proven.
+    /// Reading client data wants an explanation; keeping it, handing it on, sending it, using it
+    /// and taking hold of the system are violations once proven.
     fn default() -> Self {
         let explain = Threshold { violation: None, unexplained: Some(Confidence::Suspected) };
         let forbid = Threshold { violation: Some(Confidence::Derived), unexplained: Some(Confidence::Suspected) };
         let mut thresholds = [forbid; 8];
-        for verb in [Verb::Collect, Verb::Process] {
-            if let Some(threshold) = thresholds.get_mut(verb as usize) {
-                *threshold = explain;
-            }
-        }
+        thresholds[Verb::Collect as usize] = explain;
         Self { thresholds, declaration: Vec::new() }
     }
 }
@@ -213,8 +209,18 @@ mod tests {
     fn one_entry_must_cover_the_whole() {
         // Contacts to one host and secrets to a file do not make secrets to the host.
         let declaration = vec![
-            Allow { verbs: vec![Verb::Transmit], classes: words(&["contact"]), hosts: words(&["a.example"]), ..Allow::default() },
-            Allow { verbs: vec![Verb::Transmit], classes: words(&["secret"]), hosts: words(&["b.example"]), ..Allow::default() },
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["contact"]),
+                hosts: words(&["a.example"]),
+                ..Allow::default()
+            },
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["secret"]),
+                hosts: words(&["b.example"]),
+                ..Allow::default()
+            },
         ];
         let rules = Rules { declaration, ..Rules::default() };
         assert!(rules.declares(Verb::Transmit, Some(("k", "secret")), b"b.example:443"));

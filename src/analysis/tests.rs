@@ -119,7 +119,7 @@ const CREATE: [u64; 6] = [0, 0, 0o1101, 0, 0, 0];
 
 impl Session {
     fn new(rules: Rules) -> Self {
-        let analysis = Analysis::new(assets(), rules).expect("few markers");
+        let analysis = Analysis::new(assets(), rules).expect("few markers").captured(65_536);
         let mut session = Self { analysis, seq: 0, last: Touched::default() };
         let given = format!("HOME=/home/u\0GITHUB_TOKEN={TOKEN}\0SESSION={MACHINE}\0");
         session.feed(step("", 1, file("/usr/bin/python3")).kind(Kind::ProcessImage).detail("python3\0").payload(given));
@@ -399,6 +399,34 @@ fn its_own_place_is_no_store_but_another_is() {
     session.feed(step("", 0, file("/tmp/stolen")).kind(Kind::Layer(LayerChange::Created)).payload(MAIL));
     let finding = session.findings().remove(1);
     assert_eq!((finding.confidence, finding.outcome_basis), (Confidence::Proven, Basis::Layer));
+    session.feed(step("", 0, file(CUSTOMERS)).kind(Kind::Layer(LayerChange::Deleted)));
+    assert_eq!(session.findings().len(), 2, "what was moved was not destroyed");
+}
+
+#[test]
+fn moving_without_reading_is_a_store_and_no_collection() {
+    let mut session = start();
+    session.feed(step("rename", 1, file(CUSTOMERS)).target(file("/tmp/stolen")));
+    session.feed(step("", 0, file("/tmp/stolen")).kind(Kind::Layer(LayerChange::Created)).payload(MAIL));
+    session.feed(step("", 0, file(CUSTOMERS)).kind(Kind::Layer(LayerChange::Deleted)));
+    assert_eq!(session.verbs(), [(Verb::Store, named("customers"), Confidence::Proven)]);
+}
+
+#[test]
+fn a_value_split_over_two_writes_or_reads_is_found() {
+    for cut in 1..MAIL.len() {
+        let mut session = start();
+        // The room for a read is larger than what comes.
+        let mut first = step("read", 1, file(CUSTOMERS)).payload(&MAIL[..cut]);
+        first.more = 4000;
+        session.feed(first);
+        session.feed(step("read", 1, file(CUSTOMERS)).payload(&MAIL[cut..]));
+        session.feed(step("write", 1, file("/tmp/x")).payload(&MAIL[..cut]));
+        session.feed(step("writev", 1, file("/tmp/x")).payload(&MAIL[cut..]));
+        let found = session.verbs();
+        assert_eq!(found.len(), 2, "{cut}");
+        assert!(found.iter().all(|(_, _, confidence)| *confidence == Confidence::Proven), "{cut}");
+    }
 }
 
 #[test]
@@ -486,6 +514,33 @@ fn deleted_client_data_is_confirmed_by_the_layer() {
     session.feed(step("", 0, file(CUSTOMERS)).kind(Kind::Layer(LayerChange::Deleted)));
     let [finding] = session.findings().try_into().expect("one");
     assert_eq!((finding.outcome_basis, finding.chain.len()), (Basis::Layer, 2));
+    assert_eq!(finding.confidence, Confidence::Proven);
+}
+
+#[test]
+fn what_happens_to_a_directory_happens_to_what_is_in_it() {
+    let gone = |path| step("", 0, file(path)).kind(Kind::Layer(LayerChange::Deleted));
+    let mut session = start();
+    session.feed(gone("/home/u/Doc"));
+    assert_eq!(session.findings(), []);
+    session.feed(gone("/home/u/Documents"));
+    let lost: Vec<_> = session.findings().into_iter().map(|f| (f.verb, f.asset)).collect();
+    assert_eq!(lost, [(Verb::Disrupt, named("customers")), (Verb::Disrupt, named("contracts"))]);
+    let mut session = start();
+    session.feed(step("rename", 1, file("/home/u/Documents")).target(file("/tmp/d")).result(0));
+    session.feed(gone("/home/u/Documents"));
+    assert!(session.findings().iter().all(|finding| finding.verb == Verb::Store));
+    assert_eq!(session.findings().len(), 2);
+}
+
+#[test]
+fn what_was_never_planted_is_not_missed() {
+    let mut session = start();
+    session.feed(step("openat", 1, file("/home/u/Documents/contracts/config")).args(READ_ONLY).result(-2));
+    assert_eq!(session.findings(), []);
+    session.feed(step("openat", 1, file("/home/u/Documents/contracts/1")).args(READ_ONLY).result(-13));
+    session.feed(step("openat", 1, file(CUSTOMERS)).args(READ_ONLY).result(-2));
+    assert_eq!(session.findings().len(), 2);
 }
 
 #[test]

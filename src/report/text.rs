@@ -62,7 +62,7 @@ pub fn text(report: &Report, rules: &Rules, bundle: &Path, style: Style) -> Stri
         report.findings.iter().map(|entry| (rules.weigh(&entry.finding), entry)).collect();
     entries.sort_by_key(|(status, entry)| (std::cmp::Reverse(*status), entry.finding.id));
     for (status, entry) in entries {
-        page.finding(status, entry);
+        page.finding(status, entry, &report.subject.argv);
     }
     page.coverage(report);
     let bundle = crate::redact::plain(std::os::unix::ffi::OsStrExt::as_bytes(bundle.as_os_str()));
@@ -134,7 +134,7 @@ impl Page {
         }
     }
 
-    fn finding(&mut self, status: Status, entry: &Entry) {
+    fn finding(&mut self, status: Status, entry: &Entry, subject: &[String]) {
         let finding = &entry.finding;
         self.line("");
         let weight = if finding.declared { "declared" } else { words(status) };
@@ -161,7 +161,8 @@ impl Page {
         }
         self.wrapped("    outcome", &outcome(finding), 13);
         if let Some(actor) = &finding.process {
-            self.wrapped("    process", &format!("{} {} ({})", actor.pid, actor.exe, command(&actor.argv)), 13);
+            let argv = if actor.argv == subject { "the subject's command".to_owned() } else { command(&actor.argv) };
+            self.wrapped("    process", &format!("{} {} ({argv})", actor.pid, actor.exe), 13);
         }
         for (n, item) in finding.chain.iter().enumerate() {
             let why = match item.link {

@@ -119,6 +119,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
     }
     let start_ns = header.clocks.monotonic_ns;
     let analysis = Analysis::new(spec.assets.clone(), rules).map_err(|error| SessionError::Request(error.to_string()))?;
+    let analysis = analysis.captured(header.capture_limit);
     let mut watched = Watched { analysis, programs: BTreeSet::new() };
     let mut writer = Writer::create(&output, &header)?;
     let layer_log = writer.layer_log()?;
