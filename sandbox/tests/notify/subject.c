@@ -184,7 +184,8 @@ int main(int argc, char **argv) {
         printf("%ld %d %ld %d %ld\n", wide, wide_errno == ENOSYS, nothing, nothing_errno == ENOSYS,
                int80(999, 0, 0, 0, 0, 0, 0) == -ENOSYS ? 1L : 0L);
     } else if (!strcmp(mode, "refused")) {
-        printf("%ld %d\n", syscall(SYS_io_uring_setup, 8, NULL), errno);
+        long result = syscall(SYS_io_uring_setup, 8, NULL);
+        printf("%ld %d\n", result, errno);
     } else if (!strcmp(mode, "long")) {
         /* 4,095 bytes of path below the current directory, none of it UTF-8. */
         char path[4096];
@@ -379,7 +380,7 @@ int main(int argc, char **argv) {
             case SYS_set_tid_address: case SYS_waitid: case SYS_wait4: case SYS_userfaultfd: case SYS_uselib:
             case SYS_set_mempolicy: case SYS_mbind: case SYS_personality: case SYS_pidfd_send_signal:
             case SYS_timer_create: case SYS_settimeofday: case SYS_clock_settime: case SYS_adjtimex:
-            case SYS_clock_adjtime: case SYS_swapon: case SYS_swapoff: case SYS_acct: case SYS_mount: case SYS_umount2:
+            case SYS_clock_adjtime: case 335 /* uretprobe */: case 336 /* uprobe */: case SYS_swapon: case SYS_swapoff: case SYS_acct: case SYS_mount: case SYS_umount2:
             case SYS_sethostname: case SYS_setdomainname: case SYS_quotactl: case SYS_init_module:
             case SYS_delete_module: case SYS_finit_module: case SYS_kexec_load: case SYS_kexec_file_load:
                 break;

@@ -4,10 +4,11 @@
 //! nothing.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 
 use super::assets::{self, Assets};
 use super::memory::{Memory, Unreadable, VECTOR_MAX};
-use super::name::{self, Name};
+use super::name::{self, Devices, Name};
 use super::paths::{Base, Lookup, Resolver};
 use super::plan::{self, Follow, Plan, Role};
 use super::sockets::Sockets;
@@ -80,13 +81,15 @@ pub(super) struct Decoder {
     pub sockets: Sockets,
     assets: Assets,
     capture: usize,
+    devices: Devices,
     path: Vec<u8>,
     name: Name,
 }
 
 impl Decoder {
     pub(super) fn new(resolver: Resolver, assets: Assets, capture: usize) -> Self {
-        Self { resolver, sockets: Sockets::default(), assets, capture, path: Vec::new(), name: Name::default() }
+        let (sockets, devices, name) = (Sockets::default(), Devices::default(), Name::default());
+        Self { resolver, sockets, assets, capture, devices, path: Vec::new(), name }
     }
 
     /// Reads everything the table says of a call into `parts`.
@@ -260,7 +263,7 @@ impl Decoder {
     fn name_of(&mut self, task: &mut Task, process: &Process, fd: i32, name: &mut Name) -> Option<Option<u64>> {
         name.clear();
         if let Some(fds) = &task.fds {
-            name::of_link(std::os::fd::AsFd::as_fd(fds), rustix::path::DecInt::new(fd).as_c_str(), name).ok()?;
+            name::of_link_with(&mut self.devices, fds.as_fd(), rustix::path::DecInt::new(fd).as_c_str(), name).ok()?;
         } else {
             let file = task.take(process, fd)?;
             self.resolver.name_own(&file, name).ok()?;
@@ -283,6 +286,8 @@ impl Decoder {
         follow: bool,
         parts: &mut Parts,
     ) {
+        // Whatever names a path may replace what is there.
+        self.devices.forget();
         self.path.clear();
         let result = if pointer == 0 { Ok(()) } else { task.memory(wide).string(pointer, &mut self.path) };
         parts.check(result);
@@ -335,15 +340,7 @@ impl Decoder {
     }
 
     /// A socket address handed in: the target of the call.
-    fn address(
-        &mut self,
-        task: &mut Task,
-        process: &Process,
-        wide: bool,
-        pointer: u64,
-        len: u64,
-        parts: &mut Parts,
-    ) {
+    fn address(&mut self, task: &mut Task, process: &Process, wide: bool, pointer: u64, len: u64, parts: &mut Parts) {
         if pointer == 0 || len == 0 {
             return;
         }
@@ -368,6 +365,7 @@ impl Decoder {
             self.path.extend_from_slice(&parts.target.bytes);
             self.resolver.resolve(viewer(task, process), Base::Current, &self.path, true, &mut parts.target);
             parts.target.kind = ObjectKind::Unix;
+            self.sockets.called(&self.path, &parts.target.bytes);
         }
     }
 }
@@ -382,9 +380,7 @@ fn follows(follow: Follow, memory: Memory<'_>, args: &[u64; 6]) -> bool {
         Follow::OnlyIf(index, flag) => at(index) & flag != 0,
         Follow::Open(index) => open_follows(at(index)),
         // The first field of struct open_how is 64 bits wide in both interfaces.
-        Follow::How(index) => {
-            Memory { wide: true, ..memory }.word(at(index)).map_or(true, open_follows)
-        }
+        Follow::How(index) => Memory { wide: true, ..memory }.word(at(index)).map_or(true, open_follows),
     }
 }
 

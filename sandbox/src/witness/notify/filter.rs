@@ -88,10 +88,9 @@ fn search(ranges: &[(u32, Verdict)]) -> Vec<libc::sock_filter> {
             // Conditional jumps reach 255 instructions, the unconditional one as far as needed.
             let mut code = match u8::try_from(lower.len()) {
                 Ok(distance) => vec![instruction(JUMP_GREATER_EQUAL, *middle, distance, 0)],
-                Err(_) => vec![
-                    instruction(JUMP_GREATER_EQUAL, *middle, 0, 1),
-                    instruction(JUMP, lower.len() as u32, 0, 0),
-                ],
+                Err(_) => {
+                    vec![instruction(JUMP_GREATER_EQUAL, *middle, 0, 1), instruction(JUMP, lower.len() as u32, 0, 0)]
+                }
             };
             code.extend(lower);
             code.extend(upper);

@@ -137,13 +137,7 @@ pub(super) fn socket_option(socket: BorrowedFd<'_>, option: i32) -> Option<i32> 
     let (mut value, mut length) = (0_i32, size_of::<i32>() as libc::socklen_t);
     // SAFETY: `value` and `length` describe four bytes of ours.
     let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut length)
     };
     (status == 0).then_some(value)
 }

@@ -64,7 +64,9 @@ pub enum NotifyError {
     #[error("cannot make an epoll descriptor ({0}); raise the limit on open files (ulimit -n)")]
     Epoll(rustix::io::Errno),
     /// No thread.
-    #[error("cannot start the thread `{name}` of the notify witness ({cause}); raise the limit on processes (ulimit -u)")]
+    #[error(
+        "cannot start the thread `{name}` of the notify witness ({cause}); raise the limit on processes (ulimit -u)"
+    )]
     Thread {
         /// Which of its threads.
         name: &'static str,
@@ -89,8 +91,7 @@ impl Notify {
         let listener = Arc::new(listener);
         let sink = Arc::new(Sink::new(queue, start_ns));
         let minder = Arc::new(minder::Minder::new(Arc::clone(&sink)).map_err(NotifyError::Epoll)?);
-        let resolver =
-            paths::Resolver::new(init_pid).map_err(|cause| NotifyError::Proc { pid: init_pid, cause })?;
+        let resolver = paths::Resolver::new(init_pid).map_err(|cause| NotifyError::Proc { pid: init_pid, cause })?;
         let receiver = receiver::Receiver {
             init_pid,
             books: tasks::Books::new(init_pid, capture, Arc::clone(&minder), Arc::clone(&sink)),
@@ -125,7 +126,9 @@ impl Notify {
         let ends = [self.receiver.join(), self.minder.join()];
         let mut stats = self.sink.stats();
         if ends.iter().any(Result::is_err) {
-            stats.error.get_or_insert_with(|| "a thread of the notify witness failed; its last events are missing".into());
+            stats
+                .error
+                .get_or_insert_with(|| "a thread of the notify witness failed; its last events are missing".into());
         }
         stats
     }

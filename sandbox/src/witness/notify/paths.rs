@@ -75,14 +75,7 @@ impl Resolver {
 
     /// Puts the name that `path` has in the jail into `out`. `follow` says whether a link at its end counts for
     /// what it points to.
-    pub(super) fn resolve(
-        &self,
-        viewer: Viewer<'_>,
-        base: Base,
-        path: &[u8],
-        follow: bool,
-        out: &mut Name,
-    ) -> Lookup {
+    pub(super) fn resolve(&self, viewer: Viewer<'_>, base: Base, path: &[u8], follow: bool, out: &mut Name) -> Lookup {
         let mut root_text = Vec::new();
         let _ = name::read_link(viewer.task, "root", &mut root_text);
         let root_text = if root_text == b"/" { &[][..] } else { &root_text };
@@ -109,7 +102,8 @@ impl Resolver {
         whole.extend_from_slice(path);
 
         let lexical = |out: &mut Name| {
-            let joined = if root_of.is_empty() { Cow::Borrowed(&whole) } else { Cow::Owned([root_text, &whole].concat()) };
+            let joined =
+                if root_of.is_empty() { Cow::Borrowed(&whole) } else { Cow::Owned([root_text, &whole].concat()) };
             out.set(ObjectKind::File, self.in_jail(&tidy(&joined)));
             Lookup::Unknown
         };
@@ -119,11 +113,13 @@ impl Resolver {
         let root = if root_of.is_empty() { self.real_root(viewer) } else { look(viewer.task, root_of.as_bytes()) };
         let Ok(root) = root else { return lexical(out) };
 
-        // `self` may be a name in /proc that means the caller: the walk knows whose.
-        if memchr::memmem::find(&whole, b"self").is_none() {
+        // `self` may be a name in /proc that means the caller: the walk knows whose. And absolute links lead to the
+        // viewer's root even from outside of it.
+        if !root_of.is_empty() && memchr::memmem::find(&whole, b"self").is_none() {
             match find(root.as_fd(), &whole, follow) {
                 Ok(file) => {
-                    if name::of_own(self.own.as_fd(), file.as_fd(), out).is_ok() && !out.bytes.starts_with(&self.myself) {
+                    if name::of_own(self.own.as_fd(), file.as_fd(), out).is_ok() && !out.bytes.starts_with(&self.myself)
+                    {
                         self.to_jail(out);
                         return Lookup::Found;
                     }
@@ -136,8 +132,9 @@ impl Resolver {
                 Err(_) => {}
             }
         }
-        let real_root_text = if root_of.is_empty() { &[][..] } else { root_text };
-        match self.walk(viewer, root.as_fd(), real_root_text, &whole, follow, out) {
+        // The name of the directory walked from, and where below it absolute links lead.
+        let names = if root_of.is_empty() { (&[][..], root_text) } else { (root_text, &[][..]) };
+        match self.walk(viewer, root.as_fd(), names, &whole, follow, out) {
             Some(lookup) => lookup,
             None => lexical(out),
         }
@@ -178,12 +175,13 @@ impl Resolver {
         true
     }
 
-    /// Walks `whole` from `root`, whose name is `root_text`. `None` where it cannot tell.
+    /// Walks `whole` from `root`, whose name is `root_text`; absolute links lead to `link_root` below it. `None` where
+    /// it cannot tell.
     fn walk(
         &self,
         viewer: Viewer<'_>,
         root: BorrowedFd<'_>,
-        root_text: &[u8],
+        (root_text, link_root): (&[u8], &[u8]),
         whole: &[u8],
         follow: bool,
         out: &mut Name,
@@ -265,7 +263,10 @@ impl Resolver {
                     continue;
                 }
             }
-            done.truncate(if text.first() == Some(&b'/') { 0 } else { parent });
+            done.truncate(parent);
+            if text.first() == Some(&b'/') {
+                done = link_root.to_vec();
+            }
             rest.extend(components(&text).rev().map(<[u8]>::to_vec));
         }
         // Where it ends, by its own name: mounts may show one file in two places.

@@ -60,8 +60,7 @@ impl Performer {
             }
             waiting.insert(id, Arc::clone(&socket));
         }
-        let (listener, sink, waiting) =
-            (Arc::clone(&self.listener), Arc::clone(&self.sink), Arc::clone(&self.waiting));
+        let (listener, sink, waiting) = (Arc::clone(&self.listener), Arc::clone(&self.sink), Arc::clone(&self.waiting));
         let own = std::mem::take(parts);
         // Should there be no thread to be had, the parts come back.
         let shared = Arc::new(Mutex::new(own));

@@ -79,7 +79,10 @@ impl Sink {
     /// Nanoseconds since the session began.
     pub(super) fn now(&self) -> u64 {
         let now = rustix::time::clock_gettime(ClockId::Monotonic);
-        (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64).saturating_sub(self.start_ns)
+        (now.tv_sec as u64)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(now.tv_nsec as u64)
+            .saturating_sub(self.start_ns)
     }
 
     /// Lets `fill` append events; it is told the time.

@@ -93,8 +93,7 @@ impl Task {
         let fds = rustix::fs::openat(&directory, "fd", look, Mode::empty())
             .ok()
             .filter(|fds| rustix::fs::accessat(fds, ".", Access::READ_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok());
-        let mut task =
-            Self { tgid: 0, tid, jail_tid: 0, used: 0, directory, fds, memory: None, pidfd: None };
+        let mut task = Self { tgid: 0, tid, jail_tid: 0, used: 0, directory, fds, memory: None, pidfd: None };
         task.open_memory();
         Some(task)
     }
@@ -124,11 +123,19 @@ impl Task {
         if self.pidfd.is_none() {
             // A thread may have descriptors of its own; kernels before 6.9 only reach the process's.
             self.pidfd = (self.tid != self.tgid)
-                .then(|| rustix::process::pidfd_open(Pid::from_raw(self.tid)?, PidfdFlags::from_bits_retain(kernel::PIDFD_THREAD)).ok())
+                .then(|| {
+                    rustix::process::pidfd_open(
+                        Pid::from_raw(self.tid)?,
+                        PidfdFlags::from_bits_retain(kernel::PIDFD_THREAD),
+                    )
+                    .ok()
+                })
                 .flatten()
                 .map(Arc::new)
                 .or_else(|| process.pidfd.clone())
-                .or_else(|| rustix::process::pidfd_open(Pid::from_raw(self.tgid)?, PidfdFlags::empty()).ok().map(Arc::new));
+                .or_else(|| {
+                    rustix::process::pidfd_open(Pid::from_raw(self.tgid)?, PidfdFlags::empty()).ok().map(Arc::new)
+                });
         }
         let pidfd = self.pidfd.as_ref()?;
         rustix::process::pidfd_getfd(&**pidfd, fd, rustix::process::PidfdGetfdFlags::empty()).ok()
@@ -251,7 +258,9 @@ impl Books {
                 parent_key = Some(ProcessKey(0));
                 break;
             }
-            let Some(stat) = (parent > 1).then(|| proc::stat(CWD, &format!("/proc/{parent}/stat"))).flatten() else { break };
+            let Some(stat) = (parent > 1).then(|| proc::stat(CWD, &format!("/proc/{parent}/stat"))).flatten() else {
+                break;
+            };
             if self.is_known(parent, stat.start) {
                 parent_key = self.processes.get(&parent).map(|process| process.key);
                 break;
@@ -333,7 +342,9 @@ impl Books {
         for task in tasks.flatten() {
             let mut text = Vec::new();
             let _ = proc::read(CWD, &task.path().join("children").to_string_lossy(), 64 << 10, &mut text);
-            children.extend(text.split(|byte| *byte == b' ').filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()));
+            children.extend(
+                text.split(|byte| *byte == b' ').filter_map(|pid| std::str::from_utf8(pid).ok()?.parse::<i32>().ok()),
+            );
         }
         for child in children {
             let Some(stat) = proc::stat(CWD, &format!("/proc/{child}/stat")) else { continue };
