@@ -4,6 +4,8 @@
 //! `include/uapi` (written out here). All of them are those of x86, which both of its interfaces
 //! share. Every set fits in the low 32 bits, since that is all the kernel looks at in an `int`.
 
+use std::fmt::{self, Write};
+
 use super::FlagSet;
 
 /// The mask of a set whose values are no bits: an operation, a type, an id.
@@ -20,6 +22,32 @@ macro_rules! flag_sets {
     };
     (@ $name:ident) => { libc::$name as u32 as u64 };
     (@ $name:ident = $value:expr) => { $value };
+}
+
+impl FlagSet {
+    /// Writes the names that `value` has in this set, joined by `|`; what has no name stays a
+    /// hexadecimal number.
+    pub fn show(&self, value: u64, w: &mut dyn Write) -> fmt::Result {
+        // A set without a mask may still have a name for nothing at all, such as PROT_NONE.
+        let whole = if self.mask == 0 { value } else { value & self.mask };
+        let name = self.values.iter().find(|(known, _)| *known == whole).map(|(_, name)| *name);
+        let (mut rest, mut separator) = (value, "");
+        if let Some(name) = name {
+            w.write_str(name)?;
+            (rest, separator) = (value & !whole, "|");
+        }
+        for (bits, name) in self.bits {
+            if rest & bits == *bits {
+                write!(w, "{separator}{name}")?;
+                (rest, separator) = (rest & !bits, "|");
+            }
+        }
+        match (rest, separator) {
+            (0, "") => w.write_char('0'),
+            (0, _) => Ok(()),
+            _ => write!(w, "{separator}{rest:#x}"),
+        }
+    }
 }
 
 flag_sets! {

@@ -30,11 +30,11 @@ calls! {
     // Asynchronous reads and writes: the submission is the event.
     io_setup 206 245 (nr_events: Uint, ctx_idp: Pointer) Descriptor Passed;
     io_destroy 207 246 (ctx_id: Hex) Descriptor Passed;
-    io_submit 209 248 (ctx_id: Hex, nr: Int, iocbpp: Pointer) Descriptor Watched;
+    io_submit 209 248 (ctx_id: Hex, nr: Offset, iocbpp: Pointer) Descriptor Watched;
     io_cancel 210 249 (ctx_id: Hex, iocb: Pointer, result: Pointer) Descriptor Passed;
-    io_getevents 208 247 (ctx_id: Hex, min_nr: Int, nr: Int, events: Pointer, timeout: Pointer) Descriptor Quiet;
-    io_pgetevents 333 385 (ctx_id: Hex, min_nr: Int, nr: Int, events: Pointer, timeout: Pointer, usig: Pointer) Descriptor Quiet;
-    io_pgetevents_time64 - 416 (ctx_id: Hex, min_nr: Int, nr: Int, events: Pointer, timeout: Pointer, usig: Pointer) Descriptor Quiet;
+    io_getevents 208 247 (ctx_id: Hex, min_nr: Offset, nr: Offset, events: Pointer, timeout: Pointer) Descriptor Quiet;
+    io_pgetevents 333 385 (ctx_id: Hex, min_nr: Offset, nr: Offset, events: Pointer, timeout: Pointer, usig: Pointer) Descriptor Quiet;
+    io_pgetevents_time64 - 416 (ctx_id: Hex, min_nr: Offset, nr: Offset, events: Pointer, timeout: Pointer, usig: Pointer) Descriptor Quiet;
 
     // Never trapped: a close that waits for an answer changes what programs may rely on.
     close 3 6 (fd: Fd) Descriptor Passed;

@@ -62,7 +62,7 @@ calls! {
     // The buffer begins with the message's type, which msgsz does not count: of a captured message
     // the last bytes of that width are missing.
     msgsnd 69 400 (msqid: Int, msgp: InBuf { len: 2 }, msgsz: Uint, msgflg: Flags(&IPC_GET)) Ipc Watched;
-    msgrcv 70 401 (msqid: Int, msgp: OutBuf { len: 2 }, msgsz: Uint, msgtyp: Int, msgflg: Flags(&IPC_GET)) Ipc Watched;
+    msgrcv 70 401 (msqid: Int, msgp: OutBuf { len: 2 }, msgsz: Uint, msgtyp: Offset, msgflg: Flags(&IPC_GET)) Ipc Watched;
     msgctl 71 402 (msqid: Int, cmd: Flags(&IPC_CTL), buf: Pointer) Ipc Passed;
     // i386: all of System V's calls behind one number.
     ipc - 117 (call: Flags(&IPC_CALL), first: Hex, second: Hex, third: Hex, ptr: Pointer, fifth: Hex) Ipc Watched;
