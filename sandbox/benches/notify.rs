@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p belljar-sandbox --bench notify [-- COUNT]`
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+
 #[path = "../tests/notify/harness.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod harness;
@@ -14,7 +16,7 @@ use harness::{Options, fixture, run};
 const STRACED: u32 = 20;
 
 fn main() {
-    let count: u32 = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(1_000_000);
+    let count: u32 = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(1_000_000);
     let (all, fewer) = (count.to_string(), (count / STRACED).max(1).to_string());
     let options = Options { keep: 1, ..Options::default() };
     let place = tempfile::tempdir().expect("folder");

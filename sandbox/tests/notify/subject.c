@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -121,6 +122,27 @@ int main(int argc, char **argv) {
                 _exit(i & 127);
             }
         }
+        while (wait(NULL) > 0) {}
+    } else if (!strcmp(mode, "crowd")) {
+        /* All alive at once, until the last one has spoken. */
+        int count = atoi(argv[2]), gate[2];
+        if (pipe(gate)) exit(8);
+        for (int i = 0; i < count; i++) {
+            pid_t child = fork();
+            if (child < 0) exit(8);
+            if (child == 0) {
+                char text[32];
+                close(gate[1]);
+                snprintf(text, sizeof text, "child %d", i);
+                say(text);
+                struct pollfd end = {.fd = gate[0]};
+                poll(&end, 1, -1);
+                snprintf(text, sizeof text, "again %d", i);
+                say(text);
+                _exit(0);
+            }
+        }
+        close(gate[1]);
         while (wait(NULL) > 0) {}
     } else if (!strcmp(mode, "reuse")) {
         /* Threads whose ids come round again. */

@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 
+use rustix::io::Errno;
+
 use super::assets::{self, Assets};
 use super::memory::{Memory, Unreadable, VECTOR_MAX};
 use super::name::{self, Devices, Name};
@@ -73,6 +75,12 @@ impl Parts {
             None
         }
     }
+}
+
+/// What a descriptor was found to be open to, beside its name.
+struct Opened {
+    /// A socket's inode.
+    socket: Option<u64>,
 }
 
 /// What reading a call takes, beside its caller.
@@ -244,10 +252,10 @@ impl Decoder {
         let is_object = parts.object.kind == ObjectKind::None;
         let mut name = std::mem::take(&mut self.name);
         match self.name_of(task, process, fd, &mut name) {
-            Some(socket) => {
+            Some(opened) => {
                 parts.seen = true;
                 if is_object {
-                    parts.socket = socket;
+                    parts.socket = opened.socket;
                 }
                 if let Some(place) = parts.place() {
                     std::mem::swap(place, &mut name);
@@ -260,19 +268,25 @@ impl Decoder {
     }
 
     /// Puts the name of a descriptor into `name`; gives a socket's inode.
-    fn name_of(&mut self, task: &mut Task, process: &Process, fd: i32, name: &mut Name) -> Option<Option<u64>> {
+    fn name_of(&mut self, task: &mut Task, process: &Process, fd: i32, name: &mut Name) -> Option<Opened> {
         name.clear();
-        if let Some(fds) = &task.fds {
-            name::of_link_with(&mut self.devices, fds.as_fd(), rustix::path::DecInt::new(fd).as_c_str(), name).ok()?;
-        } else {
-            let file = task.take(process, fd)?;
-            self.resolver.name_own(&file, name).ok()?;
+        let number = rustix::path::DecInt::new(fd);
+        let link =
+            task.fds.as_ref().map(|fds| name::of_link_with(&mut self.devices, fds.as_fd(), number.as_c_str(), name));
+        match link {
+            Some(Ok(())) => {}
+            Some(Err(Errno::NOENT | Errno::SRCH)) => return None,
+            // It may not be looked at, which does not keep us from taking it.
+            Some(Err(_)) | None => {
+                let file = task.take(process, fd)?;
+                self.resolver.name_own(&file, name).ok()?;
+            }
         }
         if name.kind == ObjectKind::Socket {
-            return Some(self.sockets.name(task, process, fd, name));
+            return Some(Opened { socket: self.sockets.name(task, process, fd, name) });
         }
         self.resolver.to_jail(name);
-        Some(None)
+        Some(Opened { socket: None })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one path needs all of its surroundings")]

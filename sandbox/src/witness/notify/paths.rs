@@ -248,15 +248,13 @@ impl Resolver {
                         return Some(Lookup::Found);
                     }
                     text = deleted.unwrap_or(text);
-                    match below(&text, root_text) {
-                        Some(inside) => done = inside.to_vec(),
-                        None => {
-                            // It leads out of a changed root: the name stands, the rest is joined to it.
-                            rest.iter().rev().for_each(|component| push_component(&mut text, component));
-                            out.set(ObjectKind::File, self.in_jail(&tidy(&text)));
-                            return Some(if last { Lookup::Found } else { Lookup::Unknown });
-                        }
-                    }
+                    let Some(inside) = below(&text, root_text) else {
+                        // It leads out of a changed root: the name stands, the rest is joined to it.
+                        rest.iter().rev().for_each(|component| push_component(&mut text, component));
+                        out.set(ObjectKind::File, self.in_jail(&tidy(&text)));
+                        return Some(if last { Lookup::Found } else { Lookup::Unknown });
+                    };
+                    done = inside.to_vec();
                     if done == b"/" {
                         done.clear();
                     }

@@ -238,7 +238,7 @@ impl Receiver {
         if role == Role::Connect {
             self.performer.connect(socket, id, event, &mut self.parts)
         } else {
-            self.performer.send_to(&socket, flags as i32, &self.parts)
+            Performer::send_to(&socket, flags as i32, &self.parts)
         }
     }
 }
