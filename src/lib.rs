@@ -5,6 +5,7 @@ pub mod analysis;
 pub mod bundle;
 pub mod cli;
 pub mod ingest;
+pub mod profile;
 pub mod query;
 pub mod redact;
 pub mod report;

@@ -211,9 +211,11 @@ impl Analysis {
             touched.assets.insert(asset);
         }
         let step = self.hasher.any((record.op(), claim.thing, record.process.map(|p| p.key)));
-        let class = claim.asset.and_then(|index| self.assets.get(index)).map(|asset| asset.class.as_str());
+        let asset = claim.asset.and_then(|index| self.assets.get(index));
+        let class = asset.map(|asset| asset.class.as_str());
+        let asset = asset.map(|asset| (asset.name.as_str(), asset.class.as_str()));
         let place = claim.destination.unwrap_or(claim.thing);
-        let declared = self.rules.declares(claim.verb, class, place);
+        let declared = self.rules.declares(claim.verb, asset, place);
         let glance = Glance {
             confidence: claim.confidence,
             declared,

@@ -13,16 +13,40 @@ pub struct Threshold {
     pub unexplained: Option<Confidence>,
 }
 
-/// What the supplier says the product does.
+/// One thing that the supplier says the product does. What is left empty covers everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// Paths it works in; one that ends in `/` means everything below.
-    pub paths: Vec<String>,
-    /// Hosts it talks to, as `name`, `name:port`, `address` or `address:port`; `*.` in front
-    /// means every name below.
-    pub hosts: Vec<String>,
-    /// Data classes it may read.
+pub struct Allow {
+    /// What is done.
+    pub verbs: Vec<Verb>,
+    /// With data of which classes.
     pub classes: Vec<String>,
+    /// With which assets, by name.
+    pub assets: Vec<String>,
+    /// At which paths, as globs: `*` and `?` stay within one part of a path, `**` does not; one
+    /// that ends in `/` means everything below it.
+    pub paths: Vec<String>,
+    /// At which hosts, as `name`, `name:port`, `address` or `[address]:port`; `*.` in front means
+    /// every name below. Where paths or hosts are given, other places are not covered.
+    pub hosts: Vec<String>,
+    /// Why, in the supplier's words.
+    pub reason: String,
+}
+
+impl Allow {
+    fn covers(&self, verb: Verb, asset: Option<(&str, &str)>, place: &[u8]) -> bool {
+        let names = |list: &[String], name: Option<&str>| {
+            list.is_empty() || name.is_some_and(|name| list.iter().any(|listed| listed == name))
+        };
+        let anywhere = self.paths.is_empty() && self.hosts.is_empty();
+        let there = || match place.first() {
+            Some(b'/') => self.paths.iter().any(|path| covers_path(path.as_bytes(), place)),
+            _ => self.hosts.iter().any(|host| covers_host(host, place)),
+        };
+        self.verbs.contains(&verb)
+            && names(&self.assets, asset.map(|(name, _)| name))
+            && names(&self.classes, asset.map(|(_, class)| class))
+            && (anywhere || there())
+    }
 }
 
 /// The rules of a session.
@@ -30,8 +54,8 @@ pub struct Declared {
 pub struct Rules {
     /// By `verb as usize`.
     pub thresholds: [Threshold; 8],
-    /// The declaration.
-    pub declared: Declared,
+    /// The declaration, entry by entry.
+    pub declaration: Vec<Allow>,
 }
 
 impl Default for Rules {
@@ -46,7 +70,7 @@ impl Default for Rules {
                 *threshold = explain;
             }
         }
-        Self { thresholds, declared: Declared::default() }
+        Self { thresholds, declaration: Vec::new() }
     }
 }
 
@@ -56,19 +80,11 @@ impl Rules {
         self.thresholds.get(verb as usize).copied().unwrap_or(Threshold { violation: None, unexplained: None })
     }
 
-    /// Whether the declaration covers doing `verb` with data of `class` at `place`: the path
-    /// read or written, the destination as `address:port`. Reading needs the class or the path,
-    /// keeping and sending need the class and the place.
-    pub fn declares(&self, verb: Verb, class: Option<&str>, place: &[u8]) -> bool {
-        let declared = &self.declared;
-        let by_class = class.is_none_or(|class| declared.classes.iter().any(|c| c == class));
-        let by_path = || declared.paths.iter().any(|path| covers_path(path.as_bytes(), place));
-        match verb {
-            Verb::Collect => by_class || by_path(),
-            Verb::Process | Verb::Use => by_class,
-            Verb::Transmit => by_class && declared.hosts.iter().any(|host| covers_host(host, place)),
-            Verb::Store | Verb::Control | Verb::Disrupt | Verb::ShutDown => by_class && by_path(),
-        }
+    /// Whether the declaration covers doing `verb` with the asset of this name and class, where
+    /// there is one, at `place`: the path read or written, or the destination as `address:port`.
+    /// One entry must cover all of it.
+    pub fn declares(&self, verb: Verb, asset: Option<(&str, &str)>, place: &[u8]) -> bool {
+        self.declaration.iter().any(|allow| allow.covers(verb, asset, place))
     }
 
     /// How an undeclared finding weighs.
@@ -84,8 +100,44 @@ impl Rules {
     }
 }
 
-fn covers_path(declared: &[u8], path: &[u8]) -> bool {
-    declared == path || declared.ends_with(b"/") && path.starts_with(declared)
+/// Whether the glob covers the path. It goes back to the last `*` or `**` only, so that no glob
+/// takes time beyond a low power of the lengths.
+fn covers_path(glob: &[u8], path: &[u8]) -> bool {
+    let below = glob.ends_with(b"/");
+    let (mut at, mut of) = (0, 0);
+    let (mut star, mut deep): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    loop {
+        match (glob.get(of), path.get(at)) {
+            (Some(b'*'), _) if glob.get(of + 1) == Some(&b'*') => {
+                of += 2;
+                (deep, star) = (Some((of, at)), None);
+                continue;
+            }
+            (Some(b'*'), _) => {
+                of += 1;
+                star = Some((of, at));
+                continue;
+            }
+            (None, rest) if below || rest.is_none() => return true,
+            (Some(b'?'), Some(byte)) if *byte != b'/' => {
+                (at, of) = (at + 1, of + 1);
+                continue;
+            }
+            (Some(wanted), Some(byte)) if wanted == byte => {
+                (at, of) = (at + 1, of + 1);
+                continue;
+            }
+            _ => {}
+        }
+        // Back to the last star, which takes one byte more; a single star takes no slash.
+        if let Some((after, taken)) = star.filter(|(_, taken)| path.get(*taken).is_some_and(|byte| *byte != b'/')) {
+            (at, of, star) = (taken + 1, after, Some((after, taken + 1)));
+        } else if let Some((after, taken)) = deep.filter(|(_, taken)| *taken < path.len()) {
+            (at, of, deep, star) = (taken + 1, after, Some((after, taken + 1)), None);
+        } else {
+            return false;
+        }
+    }
 }
 
 fn covers_host(declared: &str, destination: &[u8]) -> bool {
@@ -107,28 +159,95 @@ fn covers_host(declared: &str, destination: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn rules(allow: Allow) -> Rules {
+        Rules { declaration: vec![allow], ..Rules::default() }
+    }
+
+    fn words(list: &[&str]) -> Vec<String> {
+        list.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn declarations_cover_what_they_name_and_no_more() {
-        let rules = Rules {
-            declared: Declared {
-                paths: vec!["/data/".into(), "/etc/app.conf".into()],
-                hosts: vec!["203.0.113.9:443".into(), "*.example.com".into(), "[2001:db8::1]:80".into()],
-                classes: vec!["contact".into()],
-            },
-            ..Rules::default()
-        };
-        let contact = Some("contact");
-        assert!(rules.declares(Verb::Store, contact, b"/data/x/y"));
-        assert!(!rules.declares(Verb::Store, contact, b"/database"));
-        assert!(!rules.declares(Verb::Store, Some("secret"), b"/data/x"));
-        assert!(rules.declares(Verb::Collect, contact, b"/anywhere"));
-        assert!(rules.declares(Verb::Collect, Some("secret"), b"/etc/app.conf"));
-        assert!(!rules.declares(Verb::Collect, Some("secret"), b"/etc/app.conf.d"));
-        assert!(rules.declares(Verb::Transmit, contact, b"203.0.113.9:443"));
-        assert!(!rules.declares(Verb::Transmit, contact, b"203.0.113.9:80"));
-        assert!(rules.declares(Verb::Transmit, contact, b"api.example.com:1"));
-        assert!(!rules.declares(Verb::Transmit, contact, b"badexample.com:1"));
-        assert!(rules.declares(Verb::Transmit, contact, b"[2001:db8::1]:80"));
+        let rules = rules(Allow {
+            verbs: vec![Verb::Store, Verb::Transmit],
+            classes: words(&["contact"]),
+            paths: words(&["/data/", "/etc/app.conf", "/var/*/x?.db", "/srv/**/log"]),
+            hosts: words(&["203.0.113.9:443", "*.example.com", "[2001:db8::1]:80"]),
+            ..Allow::default()
+        });
+        let contact = Some(("cards", "contact"));
+        for (yes, place) in [
+            (true, "/data/x/y"),
+            (false, "/database"),
+            (false, "/data"),
+            (true, "/etc/app.conf"),
+            (false, "/etc/app.conf.d"),
+            (true, "/var/lib/x1.db"),
+            (false, "/var/lib/a/x1.db"),
+            (false, "/var/lib/x/.db"),
+            (true, "/srv/a/b/c/log"),
+            (false, "/srv/a/b/c/log/d"),
+            (true, "203.0.113.9:443"),
+            (false, "203.0.113.9:80"),
+            (true, "api.example.com:1"),
+            (false, "badexample.com:1"),
+            (true, "[2001:db8::1]:80"),
+        ] {
+            assert_eq!(rules.declares(Verb::Store, contact, place.as_bytes()), yes, "{place}");
+        }
+        assert!(!rules.declares(Verb::Store, Some(("ssh-key", "secret")), b"/data/x"));
+        assert!(!rules.declares(Verb::Collect, contact, b"/data/x"));
+        assert!(!rules.declares(Verb::Store, None, b"/data/x"), "no asset is of no class");
+    }
+
+    #[test]
+    fn what_is_left_out_covers_everything() {
+        let rules = rules(Allow { verbs: vec![Verb::Collect], assets: words(&["cards"]), ..Allow::default() });
+        assert!(rules.declares(Verb::Collect, Some(("cards", "contact")), b"/anywhere"));
+        assert!(!rules.declares(Verb::Collect, Some(("other", "contact")), b"/anywhere"));
         assert!(!rules.declares(Verb::ShutDown, None, b""));
+    }
+
+    #[test]
+    fn one_entry_must_cover_the_whole() {
+        // Contacts to one host and secrets to a file do not make secrets to the host.
+        let declaration = vec![
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["contact"]),
+                hosts: words(&["a.example"]),
+                ..Allow::default()
+            },
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["secret"]),
+                hosts: words(&["b.example"]),
+                ..Allow::default()
+            },
+        ];
+        let rules = Rules { declaration, ..Rules::default() };
+        assert!(rules.declares(Verb::Transmit, Some(("k", "secret")), b"b.example:443"));
+        assert!(!rules.declares(Verb::Transmit, Some(("k", "secret")), b"a.example:443"));
+    }
+
+    #[test]
+    fn globs_go_back_to_the_right_star() {
+        for (glob, path, yes) in [
+            ("/a/*b*c", "/a/bbbcbc", true),
+            ("/a/*b*c", "/a/bbbcbd", false),
+            ("/**/b/*.txt", "/x/b/y/b/z.txt", true),
+            ("/**", "/", true),
+            ("/*", "/a/b", false),
+            ("/*/", "/a/b", true),
+            ("/home/*/.ssh/", "/home/anna/.ssh/id", true),
+            ("/home/*/.ssh/", "/home/anna/x/.ssh/id", false),
+            ("/**/.ssh/", "/home/anna/.ssh/id", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(covers_path(glob.as_bytes(), path.as_bytes()), yes, "{glob} {path}");
+        }
+        // A glob that is slow for a matcher that tries everything.
+        assert!(!covers_path("*a".repeat(30).as_bytes(), "a".repeat(4000).replace("aa", "ab").as_bytes()));
     }
 }

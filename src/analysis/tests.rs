@@ -10,7 +10,7 @@ use belljar_sandbox::witness::syscalls;
 use proptest::prelude::*;
 
 use super::finding::{Basis, Channel, Confidence, Ending, Finding, Link, Severity};
-use super::rules::{Declared, Rules};
+use super::rules::{Allow, Rules};
 use super::verdict::{Coverage, Outcome, Status};
 use super::*;
 
@@ -479,17 +479,21 @@ fn deleted_client_data_is_confirmed_by_the_layer() {
 
 #[test]
 fn what_is_declared_does_not_fail() {
-    let declared = Declared {
-        paths: vec!["/var/tmp/".into()],
-        hosts: vec!["203.0.113.9".into()],
-        classes: vec!["identity".into()],
-    };
+    let declaration = vec![
+        Allow { verbs: vec![Verb::Collect], classes: vec!["identity".into()], ..Allow::default() },
+        Allow {
+            verbs: vec![Verb::Store, Verb::Transmit],
+            paths: vec!["/var/tmp/".into()],
+            hosts: vec!["203.0.113.9".into()],
+            ..Allow::default()
+        },
+    ];
     let feed = |session: &mut Session| {
         session.read_customers(1);
         session.feed(step("write", 1, file("/var/tmp/x")).payload(MAIL));
         session.feed(step("sendto", 1, tcp("203.0.113.9:80")).payload(MAIL));
     };
-    let mut session = Session::new(Rules { declared, ..Rules::default() });
+    let mut session = Session::new(Rules { declaration, ..Rules::default() });
     feed(&mut session);
     let outcome = session.outcome();
     assert_eq!((outcome.findings.len(), outcome.verdict), (3, Status::NotObserved));

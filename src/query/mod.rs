@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::store::AssetInfo;
 
 pub use error::Error;
+pub(crate) use error::nearest;
 pub use plan::Query;
 
 /// What the session knows that a record points into.
