@@ -213,8 +213,18 @@ mod tests {
     fn one_entry_must_cover_the_whole() {
         // Contacts to one host and secrets to a file do not make secrets to the host.
         let declaration = vec![
-            Allow { verbs: vec![Verb::Transmit], classes: words(&["contact"]), hosts: words(&["a.example"]), ..Allow::default() },
-            Allow { verbs: vec![Verb::Transmit], classes: words(&["secret"]), hosts: words(&["b.example"]), ..Allow::default() },
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["contact"]),
+                hosts: words(&["a.example"]),
+                ..Allow::default()
+            },
+            Allow {
+                verbs: vec![Verb::Transmit],
+                classes: words(&["secret"]),
+                hosts: words(&["b.example"]),
+                ..Allow::default()
+            },
         ];
         let rules = Rules { declaration, ..Rules::default() };
         assert!(rules.declares(Verb::Transmit, Some(("k", "secret")), b"b.example:443"));

@@ -129,7 +129,8 @@ fn explain(message: &str) -> String {
 
 /// Says that a word is not one of those known, and which one was probably meant.
 pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    let meant = nearest(word, known.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let meant =
+        nearest(word, known.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let end = if meant.is_empty() { ";" } else { "" };
     format!("unknown {what} `{word}`{meant}{end} known: {list}")
