@@ -9,4 +9,5 @@ pub mod profile;
 pub mod query;
 pub mod redact;
 pub mod report;
+pub mod session;
 pub mod store;

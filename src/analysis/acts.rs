@@ -69,7 +69,7 @@ impl Analysis {
             Act::Connect => self.connect(record, touched),
             Act::Bind => {
                 if let (Some(process), Some(object)) = (record.process, record.object) {
-                    self.lineage.serve(process.key, self.flow(object));
+                    self.lineage.listen(process.key, self.flow(object));
                 }
                 self.names(record, touched, record.object);
             }
@@ -143,6 +143,9 @@ impl Analysis {
             } else {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
+        }
+        if let Some(process) = record.process.filter(|_| place(object) == Place::Local) {
+            self.lineage.listen(process.key, flow);
         }
         if let Some(process) = record.process.filter(|_| known != 0) {
             let item = stepper(record, phrase, &object.name);

@@ -104,7 +104,8 @@ impl Basis {
     }
 }
 
-/// By which way it went. Network channels are told by protocol and well-known port.
+/// By which way it went. Protocols above TCP and UDP are named where their bytes were understood,
+/// and DNS by its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
@@ -118,13 +119,13 @@ pub enum Channel {
     Pipe,
     /// A unix socket.
     Unix,
-    /// Port 53.
+    /// Names being looked up: port 53.
     Dns,
-    /// TCP port 80 or 8080.
+    /// HTTP in the clear.
     Http,
-    /// TCP port 443 or 8443.
+    /// HTTP in TLS.
     Https,
-    /// TCP port 25, 465 or 587.
+    /// Mail.
     Smtp,
     /// Any other TCP.
     Tcp,

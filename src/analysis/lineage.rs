@@ -18,6 +18,8 @@ const MAX_STEPS: usize = 8;
 const MAX_FLOWS: usize = 65_536;
 /// Processes followed at most; the subject may fork without end.
 const MAX_PROCESSES: usize = 65_536;
+/// Readers of one pipe or socket that are remembered: the last ones.
+const MAX_READERS: usize = 8;
 /// How far up the ancestors of a process are looked at.
 const MAX_ANCESTORS: usize = 32;
 
@@ -87,8 +89,9 @@ struct Member {
 pub(super) struct Lineage {
     members: HashMap<ProcessKey, Member>,
     flows: HashMap<u64, Holding>,
-    /// Who answers at a local address: socket -> process.
-    servers: HashMap<u64, ProcessKey>,
+    /// Who answers at a local address or reads from a pipe. A read that waits was seen before the
+    /// bytes that end it, so what is poured in later reaches its readers, too.
+    readers: HashMap<u64, Vec<ProcessKey>>,
     unfollowed: u64,
 }
 
@@ -167,8 +170,10 @@ impl Lineage {
             return false;
         }
         let poured = into.clone();
-        if let Some(member) = self.servers.get(&flow).and_then(|server| self.members.get_mut(server)) {
-            member.holding.inherit(&poured, keep, || None);
+        for reader in self.readers.get(&flow).into_iter().flatten().filter(|reader| **reader != process) {
+            if let Some(member) = self.members.get_mut(reader) {
+                member.holding.inherit(&poured, keep, || None);
+            }
         }
         true
     }
@@ -181,12 +186,19 @@ impl Lineage {
         }
     }
 
-    /// The process answers at `flow`.
-    pub(super) fn serve(&mut self, process: ProcessKey, flow: u64) {
-        if self.servers.len() < MAX_FLOWS {
-            self.servers.insert(flow, process);
+    /// The process answers at `flow`, or reads from it as from a pipe: now or when there is more.
+    pub(super) fn listen(&mut self, process: ProcessKey, flow: u64) {
+        if !self.readers.contains_key(&flow) && self.readers.len() >= MAX_FLOWS {
+            self.unfollowed += 1;
+            return;
         }
-        self.draw(process, flow, || None);
+        let readers = self.readers.entry(flow).or_default();
+        if !readers.contains(&process) {
+            if readers.len() >= MAX_READERS {
+                readers.remove(0);
+            }
+            readers.push(process);
+        }
     }
 
     /// What a file or pipe holds.
@@ -258,11 +270,11 @@ mod tests {
     }
 
     #[test]
-    fn servers_get_what_clients_send() {
+    fn readers_get_what_is_written_while_they_wait() {
         let mut lineage = Lineage::default();
         lineage.start(ProcessKey(1), None);
         lineage.start(ProcessKey(2), None);
-        lineage.serve(ProcessKey(2), 5);
+        lineage.listen(ProcessKey(2), 5);
         lineage.gain(ProcessKey(1), 0, || step(1).into_iter().collect());
         lineage.pour(ProcessKey(1), 5, ALL, || step(2));
         assert_eq!(events(&lineage.reach(ProcessKey(2))), [1, 2]);

@@ -424,8 +424,9 @@ fn attack(verb: Verb, class: Option<&str>, channel: Channel) -> Option<&'static 
         (Verb::Collect, Some("history"), _) => Some("T1217"),
         (Verb::Collect, ..) => Some("T1005"),
         (Verb::Store, ..) => Some("T1074.001"),
-        (Verb::Transmit, _, Channel::Http | Channel::Https) => Some("T1041"),
-        (Verb::Transmit, ..) => Some("T1048"),
+        // Over what other protocol than a client would expect; else simply out.
+        (Verb::Transmit, _, Channel::Dns | Channel::Udp | Channel::Icmp | Channel::Other) => Some("T1048"),
+        (Verb::Transmit, ..) => Some("T1041"),
         _ => None,
     }
 }

@@ -54,17 +54,10 @@ pub(super) fn channel(object: &Object) -> Channel {
         ObjectKind::File => Channel::File,
         ObjectKind::Pipe => Channel::Pipe,
         ObjectKind::Unix => Channel::Unix,
-        ObjectKind::Tcp => match split_port(&object.name).1 {
-            Some(53) => Channel::Dns,
-            Some(80 | 8080) => Channel::Http,
-            Some(443 | 8443) => Channel::Https,
-            Some(25 | 465 | 587) => Channel::Smtp,
-            _ => Channel::Tcp,
-        },
-        ObjectKind::Udp => match split_port(&object.name).1 {
-            Some(53) => Channel::Dns,
-            _ => Channel::Udp,
-        },
+        // What was spoken over it is for who reads the bytes to say; only port 53 speaks for itself.
+        ObjectKind::Tcp | ObjectKind::Udp if split_port(&object.name).1 == Some(53) => Channel::Dns,
+        ObjectKind::Tcp => Channel::Tcp,
+        ObjectKind::Udp => Channel::Udp,
         ObjectKind::Socket if memchr::memmem::find(&object.name, b"icmp").is_some() => Channel::Icmp,
         ObjectKind::Terminal => Channel::Terminal,
         ObjectKind::Device => Channel::Device,
@@ -188,7 +181,7 @@ mod tests {
     #[test]
     fn ports_name_channels() {
         let named = |kind, name: &str| channel(&Object { kind, name: name.as_bytes().into() });
-        assert_eq!(named(ObjectKind::Tcp, "[2001:db8::1]:443"), Channel::Https);
+        assert_eq!(named(ObjectKind::Tcp, "[2001:db8::1]:443"), Channel::Tcp);
         assert_eq!(named(ObjectKind::Udp, "10.0.0.1:53"), Channel::Dns);
         assert_eq!(named(ObjectKind::Tcp, "10.0.0.1:99999"), Channel::Tcp);
     }

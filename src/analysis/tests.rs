@@ -222,7 +222,7 @@ fn a_leak_is_collected_stored_and_tried_to_be_sent() {
 
     assert_eq!((transmit.verb, transmit.confidence), (Verb::Transmit, Confidence::Suspected));
     assert_eq!((transmit.outcome, transmit.error.as_deref()), (Ending::Failed, Some("ENETUNREACH")));
-    assert_eq!(transmit.channel, Channel::Http);
+    assert_eq!(transmit.channel, Channel::Tcp);
     assert_eq!(transmit.destination.as_deref(), Some("203.0.113.9:80"));
     assert_eq!(transmit.chain.len(), 2);
     assert_eq!(outcome.coverage.connections, 1);
@@ -355,6 +355,17 @@ fn a_pipe_hands_the_suspicion_on() {
     let chain: Vec<Link> = finding.chain.iter().map(|item| item.link).collect();
     assert_eq!(chain, [Link::Exact, Link::Lineage, Link::Lineage, Link::Lineage]);
     assert_eq!((finding.verb, finding.severity), (Verb::Transmit, Severity::Medium));
+}
+
+#[test]
+fn a_read_that_waits_for_the_bytes_gets_them() {
+    let pipe = || object(ObjectKind::Pipe, "pipe:[42]");
+    let mut session = start();
+    session.feed(step("read", 3, pipe()));
+    session.read_customers(2);
+    session.feed(step("write", 2, pipe()).payload("packed"));
+    session.feed(step("connect", 3, tcp("203.0.113.9:443")));
+    assert_eq!(session.findings().len(), 2);
 }
 
 #[test]

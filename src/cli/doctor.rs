@@ -8,7 +8,7 @@ use super::options::DoctorArgs;
 
 pub(super) fn run(_: DoctorArgs) -> anyhow::Result<u8> {
     let checks = checks();
-    let mut out = std::io::stdout().lock();
+    let mut out = super::output::stdout();
     for check in &checks {
         let mark = match check.state {
             State::Found => "ok     ",

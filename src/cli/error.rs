@@ -38,6 +38,11 @@ impl Failure {
         Self { message: message.into(), code: USAGE, hint: None }
     }
 
+    /// The subject is not there.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: NOT_FOUND, hint: None }
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {

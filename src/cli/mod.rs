@@ -12,6 +12,7 @@ mod guess;
 mod man;
 pub mod options;
 pub mod output;
+mod planted;
 mod profile;
 mod record;
 mod report;

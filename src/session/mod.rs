@@ -21,7 +21,8 @@ use belljar_sandbox::jail::{Exit, Jail, JailError, monotonic_ns};
 use belljar_sandbox::layer::{self, LayerError};
 use belljar_sandbox::witness::notify::{self, Notify, NotifyError};
 
-use crate::analysis::{Analysis, Outcome};
+use crate::analysis::Analysis;
+use crate::analysis::verdict::Outcome;
 use crate::bundle::{self, BundleError, LayerLog, Session, Writer};
 use crate::ingest::{self, IngestError, Progress};
 use crate::profile::ProfileError;
@@ -147,6 +148,12 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
             }
             Ok(Ended { session: session?, outcome, bundle: output })
         }
+        Err(error @ SessionError::Jail(_)) => {
+            // The subject never ran: there is nothing to keep, and the directory is our own.
+            drop(writer);
+            let _ = std::fs::remove_dir_all(&output);
+            Err(error)
+        }
         Err(error) => {
             let duration_ns = monotonic_ns().saturating_sub(start_ns);
             let failed = bundle::Outcome { duration_ns, error: Some(error.to_string()), ..bundle::Outcome::default() };
@@ -200,7 +207,7 @@ fn hold(
     }
     let Recording { writer, watched, layer_log, payload } = recording;
     let options = ingest::Options { payload: *payload };
-    std::thread::scope(|scope| {
+    let mut held = std::thread::scope(|scope| {
         // Ingest ends when the queue is closed: whatever happens below, it must be.
         let closing = CloseOnDrop(&queue);
         let ingest = std::thread::Builder::new()
@@ -208,7 +215,7 @@ fn hold(
             .spawn_scoped(scope, || {
                 // If ingest panics, nobody takes events any more: the subject must not wait for it.
                 let _closing = CloseOnDrop(&queue);
-                ingest::run(&queue, watched, writer, options, |progress| tell(Status::Progress(progress)))
+                ingest::run(&queue, &mut **watched, writer, options, |progress| tell(Status::Progress(progress)))
             })
             .map_err(own("start the recording's thread"))?;
         let terminal = jail.take_terminal().ok_or_else(missing("take the subject's terminal"))?;
@@ -230,7 +237,7 @@ fn hold(
         let stop = match waited {
             Ok(stop) => stop,
             Err(error) => {
-                drop(jail);
+                jail.kill();
                 notify.finish();
                 terminal.finish();
                 return Err(error);
@@ -271,9 +278,10 @@ fn hold(
             Err(_) if broken.is_some() => layer::Summary::default(),
             Err(error) => return Err(error.into()),
         };
-        let executables = traces::executables(&jail, &watched.programs);
-        Ok(Held { exit, totals, broken, stats, layer, executables, notes })
-    })
+        Ok::<_, SessionError>(Held { exit, totals, broken, stats, layer, executables: Vec::new(), notes })
+    })?;
+    held.executables = traces::executables(&jail, &watched.programs);
+    Ok(held)
 }
 
 struct CloseOnDrop<'a>(&'a Queue);

@@ -79,7 +79,7 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     let program = request.command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let place = place(&current, program, &homes(), |path| std::fs::canonicalize(path).ok().filter(|path| path.is_file()));
     let output = request.output.unwrap_or_else(|| name_bundle(program));
-    let seed = request.seed.unwrap_or_else(random_seed);
+    let seed = request.seed.or(profile.seed()).unwrap_or_else(random_seed);
     let mut realised = profile.realise(seed)?;
     if let Some(name) = &request.user
         && *name != realised.user.name
@@ -102,14 +102,15 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     limits.time = request.timeout.or(limits.time);
     let binds = place.binds.into_iter().chain(request.binds).collect();
     let workdir = request.workdir.or(place.workdir).unwrap_or_else(|| realised.user.home.clone());
-    let rules = profile.rules().clone();
+    let rules = profile.rules();
+    let effective = profile.effective(seed)?;
     let header = Header {
         argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         privilege: if nix::unistd::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless },
         witnesses: witnesses(request.witness),
         clocks: Clocks::now(),
-        profile: ProfileInfo { name: profile.name().to_owned(), sha256: profile.sha256(seed), seed },
-        profile_toml: profile.effective_toml(seed),
+        profile: ProfileInfo { name: profile.name().to_owned(), sha256: effective.sha256, seed },
+        profile_toml: effective.text,
         assets: realised.assets.iter().map(|asset| AssetInfo { name: asset.name.clone(), class: asset.class.clone() }).collect(),
         terminal: request.terminal,
         payload_limit: request.payload,

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::error::Failure;
+use super::error::{FAILED, Failure};
 use super::options::{EventsArgs, EventsFormat};
 use super::output;
+use super::planted::planted;
 use crate::bundle::{Reader, State};
 use crate::query::field::{FIELDS, Field};
 use crate::query::{self, Query};
@@ -72,9 +73,17 @@ pub(super) fn run(args: &EventsArgs) -> anyhow::Result<u8> {
 /// What masks the planted values of this session.
 fn redactor(reader: &Reader, args: &EventsArgs) -> anyhow::Result<Redactor> {
     let ascii = args.format != EventsFormat::Jsonl && args.format != EventsFormat::Csv && output::is_ascii();
-    let _ = reader;
-    let markers: [&[u8]; 0] = [];
-    Ok(Redactor::new(markers.into_iter(), args.reveal, ascii)?)
+    let assets = match planted(reader) {
+        Ok((_, assets)) => assets,
+        Err(_) if args.reveal => Vec::new(),
+        // Without the values nobody knows what to mask.
+        Err(error) => {
+            let failure = Failure { message: format!("cannot tell which values were planted: {error}"), code: FAILED, hint: None };
+            return Err(failure.hint("--reveal prints the events with nothing masked").into());
+        }
+    };
+    let markers = assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
+    Ok(Redactor::new(markers, args.reveal, ascii)?)
 }
 
 /// Says on standard error what makes the recording less than whole.
