@@ -40,7 +40,7 @@ pub(super) fn run(command: ProfileCommand) -> anyhow::Result<u8> {
 }
 
 /// Prints the profiles that come with belljar, and what the tables of one's own may name.
-pub(super) fn list(out: &mut dyn Write) -> anyhow::Result<()> {
+fn list(out: &mut dyn Write) -> anyhow::Result<()> {
     for name in Profile::builtin_names() {
         writeln!(out, "{name:12}  {}", Profile::load(name)?.description())?;
     }
@@ -55,7 +55,7 @@ pub(super) fn list(out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 /// Prints what a profile pretends and plants; no value of it.
-pub(super) fn show(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+fn show(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let profile = load(name_or_file)?;
     let real = profile.realise(SEED)?;
     let (user, identity) = (&real.user, &real.identity);
@@ -111,7 +111,7 @@ pub(super) fn show(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()
 }
 
 /// Loads a profile and makes all it plants; says so, or fails with what is wrong and where.
-pub(super) fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let profile = load(name_or_file)?;
     let real = profile.realise(SEED)?;
     profile.effective(SEED)?;
@@ -128,7 +128,7 @@ pub(super) fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<(
 }
 
 /// Writes a copy of a profile, comments and all, to start from. Never overwrites.
-pub(super) fn new(from: &str, path: &Path) -> anyhow::Result<()> {
+fn new(from: &str, path: &Path) -> anyhow::Result<()> {
     let profile = load(from)?;
     let shown = plain(path.as_os_str().as_encoded_bytes());
     // create_new: no file is opened that was there a moment before.
@@ -155,7 +155,11 @@ fn load(name_or_file: &str) -> anyhow::Result<Profile> {
 
 fn limits(limits: &Limits) -> String {
     let none = || "none".to_owned();
-    let size = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let size = |bytes: u64| match bytes {
+        whole if whole.is_multiple_of(1 << 30) => format!("{} GiB", whole >> 30),
+        whole if whole.is_multiple_of(1 << 20) => format!("{} MiB", whole >> 20),
+        bytes => format!("{bytes} bytes"),
+    };
     format!(
         "disk {}, memory {}, processes {}, descriptors {}, time {}",
         size(limits.disk),

@@ -123,7 +123,9 @@ fn explain(message: &str) -> String {
         Some((key, known)) if message.starts_with("unknown field") => unknown("key", key, &known),
         Some((value, known)) if message.starts_with("unknown variant") => unknown("value", value, &known),
         Some((key, _)) if message.starts_with("missing field") => format!("the key `{key}` is missing"),
-        _ => message.trim_end().to_owned(),
+        _ => ["u32", "u64"].iter().fold(message.trim_end().to_owned(), |message, width| {
+            message.replace(&format!("expected {width}"), "expected a whole number, 0 or more")
+        }),
     }
 }
 

@@ -405,7 +405,7 @@ impl<'de, T: Value> Deserialize<'de> for Many<T> {
                 }
                 if values.is_empty() {
                     return Err(A::Error::custom(
-                        "an empty list covers nothing: leave the key out to cover everything",
+                        "an empty list covers nothing; name one at least",
                     ));
                 }
                 Ok(Many(values))
