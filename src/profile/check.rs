@@ -73,20 +73,25 @@ impl Checker<'_> {
                 );
             }
             if !names.insert(name) {
-                return self.fault(asset.name.span(), format!("a second asset called `{name}`; each needs its own name"));
+                return self
+                    .fault(asset.name.span(), format!("a second asset called `{name}`; each needs its own name"));
             }
             if names.len() > AssetSet::CAPACITY {
                 let most = AssetSet::CAPACITY - DEVICE_ASSETS.len();
                 return self.fault(
                     asset.name.span(),
-                    format!("too many assets: a session tells {} apart, so a profile has at most {most}", AssetSet::CAPACITY),
+                    format!(
+                        "too many assets: a session tells {} apart, so a profile has at most {most}",
+                        AssetSet::CAPACITY
+                    ),
                 );
             }
             self.asset(asset, home)?;
             if asset.kind.0 != Kind::Environment {
                 continue;
             }
-            for (variable, span) in asset.variables.iter().flat_map(|all| all.get_ref().keys().map(|v| (v, all.span()))) {
+            for (variable, span) in asset.variables.iter().flat_map(|all| all.get_ref().keys().map(|v| (v, all.span())))
+            {
                 if !variables.insert(variable) {
                     return self.fault(span, format!("the variable `{variable}` is set twice"));
                 }
@@ -151,7 +156,9 @@ impl Checker<'_> {
                 return self.fault(markers.span(), format!("kind `{kind}` draws its own markers; leave the key out"));
             }
             for marker in markers.get_ref().0.iter().filter(|marker| marker.len() < SHORTEST_MARKER) {
-                let message = format!("`{marker}` is too short for a marker: below {SHORTEST_MARKER} bytes it turns up by chance");
+                let message = format!(
+                    "`{marker}` is too short for a marker: below {SHORTEST_MARKER} bytes it turns up by chance"
+                );
                 return self.fault(markers.span(), message);
             }
         }
@@ -169,8 +176,12 @@ impl Checker<'_> {
         let given: Vec<_> = keys.iter().filter_map(|key| key.as_ref()).collect();
         match (given.as_slice(), wanted) {
             ([], true) => self.fault(at, "there is no content: give content = \"...\" or source = \"FILE\""),
-            ([_, second, ..], true) => self.fault(second.span(), "two contents: give one of content, content_base64 and source"),
-            ([one, ..], false) => self.fault(one.span(), format!("a {kind} has no content of the profile's; leave the key out")),
+            ([_, second, ..], true) => {
+                self.fault(second.span(), "two contents: give one of content, content_base64 and source")
+            }
+            ([one, ..], false) => {
+                self.fault(one.span(), format!("a {kind} has no content of the profile's; leave the key out"))
+            }
             _ => Ok(()),
         }
     }

@@ -123,13 +123,16 @@ fn explain(message: &str) -> String {
         Some((key, known)) if message.starts_with("unknown field") => unknown("key", key, &known),
         Some((value, known)) if message.starts_with("unknown variant") => unknown("value", value, &known),
         Some((key, _)) if message.starts_with("missing field") => format!("the key `{key}` is missing"),
-        _ => message.trim_end().to_owned(),
+        _ => ["u32", "u64"].iter().fold(message.trim_end().to_owned(), |message, width| {
+            message.replace(&format!("expected {width}"), "expected a whole number, 0 or more")
+        }),
     }
 }
 
 /// Says that a word is not one of those known, and which one was probably meant.
 pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    let meant = nearest(word, known.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let meant =
+        nearest(word, known.iter().copied()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let list = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let end = if meant.is_empty() { ";" } else { "" };
     format!("unknown {what} `{word}`{meant}{end} known: {list}")

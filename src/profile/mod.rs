@@ -10,6 +10,8 @@ mod declaration;
 mod error;
 mod realise;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::fs::File;

@@ -8,9 +8,7 @@ use belljar_sandbox::decoy::kind::{Kind, Token};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::values::{
-    Auto, HostName, Label, Login, Mac, MachineId, Many, Maybe, Mode, Name, Network, Size, Text, Uuid,
-};
+use super::values::{Auto, HostName, Label, Login, Mac, MachineId, Many, Maybe, Mode, Name, Network, Size, Text, Uuid};
 use crate::analysis::finding::Confidence;
 use crate::store::Verb;
 

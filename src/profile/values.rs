@@ -165,7 +165,9 @@ impl Value for Mac {
             .ok_or_else(|| format!("`{text}` is no hardware address: write six pairs, as \"3c:fd:fe:01:02:03\""))?;
         // The lowest bit of the first byte marks a group: no card has such an address (IEEE 802).
         if mac[0] & 1 == 1 || mac == [0; 6] {
-            return Err(format!("`{text}` is no card's address: its first byte must be even, and it must not be all zero"));
+            return Err(format!(
+                "`{text}` is no card's address: its first byte must be even, and it must not be all zero"
+            ));
         }
         Ok(Self(mac))
     }
@@ -344,7 +346,11 @@ impl Value for Confidence {
 
 impl Value for String {
     fn read(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("an empty text says nothing: leave the key out".to_owned()) } else { Ok(text.to_owned()) }
+        if text.is_empty() {
+            Err("an empty text says nothing: leave the key out".to_owned())
+        } else {
+            Ok(text.to_owned())
+        }
     }
 
     fn write(&self) -> String {
@@ -398,7 +404,9 @@ impl<'de, T: Value> Deserialize<'de> for Many<T> {
                     values.push(value);
                 }
                 if values.is_empty() {
-                    return Err(A::Error::custom("an empty list covers nothing: leave the key out to cover everything"));
+                    return Err(A::Error::custom(
+                        "an empty list covers nothing; name one at least",
+                    ));
                 }
                 Ok(Many(values))
             }

@@ -390,11 +390,12 @@ fn proc(root: BorrowedFd<'_>) -> Outcome {
 
 /// Forks the subject off and lets it go once the parent watches. Returns its pid in the jail.
 fn start(plan: &Plan, shared: &Shared) -> Outcome<i32> {
+    let slave = terminal(plan)?;
     // Where the parent has no privilege it may fetch descriptors from a dumpable process only.
     dumpable(true);
     match fork_sharing_files().at(Step::Fork, 0)? {
         0 => {
-            let failure = match subject(plan, shared) {
+            let failure = match subject(plan, shared, slave) {
                 Ok(never) => match never {},
                 Err(failure) => failure,
             };
@@ -439,14 +440,14 @@ fn reap(shared: &Shared, subject: i32) -> i32 {
     }
 }
 
-fn subject(plan: &Plan, shared: &Shared) -> Outcome<Infallible> {
-    rustix::process::setsid().at(Step::Terminal, 0)?;
+fn subject(plan: &Plan, shared: &Shared, slave: RawFd) -> Outcome<Infallible> {
+    foreground(slave).at(Step::Terminal, 7)?;
     if plan.map.is_range() {
         become_user(plan.uid, plan.gid, true).at(Step::User, 0)?;
     }
     rustix::process::chdir(plan.workdir.as_c_str()).at(Step::Workdir, 0)?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
-    terminal(plan)?;
+    stdio(plan, slave)?;
     rustix::thread::set_no_new_privs(true).at(Step::NoNewPrivs, 0)?;
     let argv = Pointers::new(&plan.argv);
     let env = Pointers::new(&plan.env);
@@ -486,28 +487,49 @@ fn set_limit(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> Resul
     Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) }).map(drop)
 }
 
-fn terminal(plan: &Plan) -> Outcome {
-    let master = rustix::fs::open(c"/dev/pts/ptmx", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-        .at(Step::Terminal, 1)?;
+/// Opens the terminal and makes pid 1 the leader of its session, as a login would be: when the
+/// subject's first process ends, the kernel then does not hang up on those it leaves running.
+fn terminal(plan: &Plan) -> Outcome<RawFd> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty()).at(Step::Terminal, 1)?;
     let unlock: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int (ioctl_tty(2)).
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) })
-        .at(Step::Terminal, 2)?;
-    let slave = rustix::fs::open(c"/dev/pts/0", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).at(Step::Terminal, 3)?;
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) }).at(Step::Terminal, 2)?;
+    let slave = rustix::fs::open(c"/dev/pts/0", flags, Mode::empty()).at(Step::Terminal, 3)?;
+    if plan.map.is_range() {
+        rustix::fs::fchown(&slave, Some(rustix::fs::Uid::from_raw(plan.uid)), None).at(Step::Terminal, 3)?;
+    }
     rustix::process::ioctl_tiocsctty(&slave).at(Step::Terminal, 4)?;
     let size = libc::winsize { ws_col: plan.terminal.0, ws_row: plan.terminal.1, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCSWINSZ reads one struct winsize.
-    Errno::result(unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })
-        .at(Step::Terminal, 5)?;
+    Errno::result(unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).at(Step::Terminal, 5)?;
     keep(master, TERMINAL_FD).at(Step::Terminal, 6)?;
+    Ok(slave.into_raw_fd())
+}
+
+/// Makes the subject a process group of its own, in the terminal's foreground.
+fn foreground(slave: RawFd) -> Result<(), Errno> {
+    // SAFETY: plain calls on this process; the group's id outlives the ioctl that reads it. A
+    // background process that takes the terminal would be stopped by SIGTTOU if that were not
+    // ignored for the moment.
+    unsafe {
+        Errno::result(libc::setpgid(0, 0))?;
+        let group = libc::getpid();
+        libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+        let taken = Errno::result(libc::ioctl(slave, libc::TIOCSPGRP, &raw const group));
+        libc::signal(libc::SIGTTOU, libc::SIG_DFL);
+        taken.map(drop)
+    }
+}
+
+fn stdio(plan: &Plan, slave: RawFd) -> Outcome {
+    let null = || rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let stdin = match plan.stdin {
-        STDIN_TERMINAL => slave.as_raw_fd(),
-        STDIN_NULL => rustix::fs::open(c"/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .at(Step::Stdio, 0)?
-            .into_raw_fd(),
+        STDIN_TERMINAL => slave,
+        STDIN_NULL => null().at(Step::Stdio, 0)?.into_raw_fd(),
         pipe => pipe,
     };
-    for (item, (from, to)) in [(stdin, 0), (slave.as_raw_fd(), 1), (slave.as_raw_fd(), 2)].into_iter().enumerate() {
+    for (item, (from, to)) in [(stdin, 0), (slave, 1), (slave, 2)].into_iter().enumerate() {
         // SAFETY: replaces the copied parent's standard descriptors, which nothing here uses.
         Errno::result(unsafe { libc::dup2(from, to) }).at(Step::Stdio, item)?;
     }

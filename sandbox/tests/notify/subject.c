@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -122,6 +123,27 @@ int main(int argc, char **argv) {
             }
         }
         while (wait(NULL) > 0) {}
+    } else if (!strcmp(mode, "crowd")) {
+        /* All alive at once, until the last one has spoken. */
+        int count = atoi(argv[2]), gate[2];
+        if (pipe(gate)) exit(8);
+        for (int i = 0; i < count; i++) {
+            pid_t child = fork();
+            if (child < 0) exit(8);
+            if (child == 0) {
+                char text[32];
+                close(gate[1]);
+                snprintf(text, sizeof text, "child %d", i);
+                say(text);
+                struct pollfd end = {.fd = gate[0]};
+                poll(&end, 1, -1);
+                snprintf(text, sizeof text, "again %d", i);
+                say(text);
+                _exit(0);
+            }
+        }
+        close(gate[1]);
+        while (wait(NULL) > 0) {}
     } else if (!strcmp(mode, "reuse")) {
         /* Threads whose ids come round again. */
         int count = atoi(argv[2]);
@@ -184,7 +206,8 @@ int main(int argc, char **argv) {
         printf("%ld %d %ld %d %ld\n", wide, wide_errno == ENOSYS, nothing, nothing_errno == ENOSYS,
                int80(999, 0, 0, 0, 0, 0, 0) == -ENOSYS ? 1L : 0L);
     } else if (!strcmp(mode, "refused")) {
-        printf("%ld %d\n", syscall(SYS_io_uring_setup, 8, NULL), errno);
+        long result = syscall(SYS_io_uring_setup, 8, NULL);
+        printf("%ld %d\n", result, errno);
     } else if (!strcmp(mode, "long")) {
         /* 4,095 bytes of path below the current directory, none of it UTF-8. */
         char path[4096];
@@ -379,7 +402,7 @@ int main(int argc, char **argv) {
             case SYS_set_tid_address: case SYS_waitid: case SYS_wait4: case SYS_userfaultfd: case SYS_uselib:
             case SYS_set_mempolicy: case SYS_mbind: case SYS_personality: case SYS_pidfd_send_signal:
             case SYS_timer_create: case SYS_settimeofday: case SYS_clock_settime: case SYS_adjtimex:
-            case SYS_clock_adjtime: case SYS_swapon: case SYS_swapoff: case SYS_acct: case SYS_mount: case SYS_umount2:
+            case SYS_clock_adjtime: case 335 /* uretprobe */: case 336 /* uprobe */: case SYS_swapon: case SYS_swapoff: case SYS_acct: case SYS_mount: case SYS_umount2:
             case SYS_sethostname: case SYS_setdomainname: case SYS_quotactl: case SYS_init_module:
             case SYS_delete_module: case SYS_finit_module: case SYS_kexec_load: case SYS_kexec_file_load:
                 break;

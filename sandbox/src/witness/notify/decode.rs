@@ -4,10 +4,13 @@
 //! nothing.
 
 use std::io::Write;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
 
 use super::assets::{self, Assets};
 use super::memory::{Memory, Unreadable, VECTOR_MAX};
-use super::name::{self, Name};
+use super::name::{self, Devices, Name};
 use super::paths::{Base, Lookup, Resolver};
 use super::plan::{self, Follow, Plan, Role};
 use super::sockets::Sockets;
@@ -74,19 +77,27 @@ impl Parts {
     }
 }
 
+/// What a descriptor was found to be open to, beside its name.
+struct Opened {
+    /// A socket's inode.
+    socket: Option<u64>,
+}
+
 /// What reading a call takes, beside its caller.
 pub(super) struct Decoder {
     pub resolver: Resolver,
     pub sockets: Sockets,
     assets: Assets,
     capture: usize,
+    devices: Devices,
     path: Vec<u8>,
     name: Name,
 }
 
 impl Decoder {
     pub(super) fn new(resolver: Resolver, assets: Assets, capture: usize) -> Self {
-        Self { resolver, sockets: Sockets::default(), assets, capture, path: Vec::new(), name: Name::default() }
+        let (sockets, devices, name) = (Sockets::default(), Devices::default(), Name::default());
+        Self { resolver, sockets, assets, capture, devices, path: Vec::new(), name }
     }
 
     /// Reads everything the table says of a call into `parts`.
@@ -241,10 +252,10 @@ impl Decoder {
         let is_object = parts.object.kind == ObjectKind::None;
         let mut name = std::mem::take(&mut self.name);
         match self.name_of(task, process, fd, &mut name) {
-            Some(socket) => {
+            Some(opened) => {
                 parts.seen = true;
                 if is_object {
-                    parts.socket = socket;
+                    parts.socket = opened.socket;
                 }
                 if let Some(place) = parts.place() {
                     std::mem::swap(place, &mut name);
@@ -257,19 +268,25 @@ impl Decoder {
     }
 
     /// Puts the name of a descriptor into `name`; gives a socket's inode.
-    fn name_of(&mut self, task: &mut Task, process: &Process, fd: i32, name: &mut Name) -> Option<Option<u64>> {
+    fn name_of(&mut self, task: &mut Task, process: &Process, fd: i32, name: &mut Name) -> Option<Opened> {
         name.clear();
-        if let Some(fds) = &task.fds {
-            name::of_link(std::os::fd::AsFd::as_fd(fds), rustix::path::DecInt::new(fd).as_c_str(), name).ok()?;
-        } else {
-            let file = task.take(process, fd)?;
-            self.resolver.name_own(&file, name).ok()?;
+        let number = rustix::path::DecInt::new(fd);
+        let link =
+            task.fds.as_ref().map(|fds| name::of_link_with(&mut self.devices, fds.as_fd(), number.as_c_str(), name));
+        match link {
+            Some(Ok(())) => {}
+            Some(Err(Errno::NOENT | Errno::SRCH)) => return None,
+            // It may not be looked at, which does not keep us from taking it.
+            Some(Err(_)) | None => {
+                let file = task.take(process, fd)?;
+                self.resolver.name_own(&file, name).ok()?;
+            }
         }
         if name.kind == ObjectKind::Socket {
-            return Some(self.sockets.name(task, process, fd, name));
+            return Some(Opened { socket: self.sockets.name(task, process, fd, name) });
         }
         self.resolver.to_jail(name);
-        Some(None)
+        Some(Opened { socket: None })
     }
 
     #[expect(clippy::too_many_arguments, reason = "one path needs all of its surroundings")]
@@ -283,6 +300,8 @@ impl Decoder {
         follow: bool,
         parts: &mut Parts,
     ) {
+        // Whatever names a path may replace what is there.
+        self.devices.forget();
         self.path.clear();
         let result = if pointer == 0 { Ok(()) } else { task.memory(wide).string(pointer, &mut self.path) };
         parts.check(result);
@@ -360,6 +379,7 @@ impl Decoder {
             self.path.extend_from_slice(&parts.target.bytes);
             self.resolver.resolve(viewer(task, process), Base::Current, &self.path, true, &mut parts.target);
             parts.target.kind = ObjectKind::Unix;
+            self.sockets.called(&self.path, &parts.target.bytes);
         }
     }
 }

@@ -81,7 +81,6 @@ fn ranges(abi: Abi, watch: &dyn Fn(Abi, u32) -> Option<Watch>) -> Vec<(u32, Verd
 fn search(ranges: &[(u32, Verdict)]) -> Vec<libc::sock_filter> {
     let (lower, upper) = ranges.split_at(ranges.len() / 2);
     match (lower, upper) {
-        ([], []) => Vec::new(),
         ([], [(_, verdict), ..]) => leaf(*verdict),
         (_, [(middle, _), ..]) => {
             let (lower, upper) = (search(lower), search(upper));
@@ -96,6 +95,7 @@ fn search(ranges: &[(u32, Verdict)]) -> Vec<libc::sock_filter> {
             code.extend(upper);
             code
         }
+        // Of nothing, or of less than one range.
         (_, []) => Vec::new(),
     }
 }
@@ -179,7 +179,7 @@ mod tests {
                     assert_eq!(interpret(program, arch, nr, args), expected(known, args), "{abi:?} {nr} {args:x?}");
                 }
             }
-            for nr in [X32_BIT, X32_BIT | 1, X32_BIT | 521, u32::MAX, 0x8000_0000] {
+            for nr in [X32_BIT, X32_BIT | 1, X32_BIT + 521, u32::MAX, 0x8000_0000] {
                 assert_eq!(interpret(program, arch, nr, [0; 6]), libc::SECCOMP_RET_USER_NOTIF, "{abi:?} {nr:#x}");
             }
         }
@@ -199,7 +199,7 @@ mod tests {
             1 => Some(Watch::Passed),
             2 => Some(Watch::WatchedIf { arg: (nr % 6) as u8, mask: 0xff << (nr % 20), value: 0x40 << (nr % 20) }),
             3 => Some(Watch::Quiet),
-            _ => (nr % 2 == 0).then_some(Watch::Refused(1)),
+            _ => nr.is_multiple_of(2).then_some(Watch::Refused(1)),
         };
         let narrowed = |abi: Abi, nr: u32| if nr < 470 { watch(abi, nr) } else { None };
         check(&assemble(&narrowed), &narrowed);

@@ -124,7 +124,9 @@ impl Minder {
             })
             .map(|(key, _)| *key)
             .collect();
-        gone.into_iter().for_each(|key| self.end(key));
+        for key in gone {
+            self.end(key);
+        }
     }
 
     fn end(&self, key: ProcessKey) {
@@ -146,7 +148,7 @@ impl Minder {
         let status = match (status, minded.announced) {
             // A reader that may not trace is shown 0.
             (Some(0) | None, Some(announced)) => announced,
-            (Some(status), _) => status as u32 as u64,
+            (Some(status), _) => u64::from(status as u32),
             (None, None) => u64::MAX,
         };
         self.sink.push(|batch, time_ns| {

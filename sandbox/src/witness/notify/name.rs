@@ -9,6 +9,8 @@ use crate::event::ObjectKind;
 
 /// What a link of a removed file ends in (d_path of the kernel).
 const DELETED: &[u8] = b" (deleted)";
+/// Where devices are.
+const DEV: &[u8] = b"/dev/";
 
 /// A name and its kind, in a buffer that is used again for the next call.
 #[derive(Debug, Default)]
@@ -38,6 +40,21 @@ pub(super) fn read_link(directory: BorrowedFd<'_>, name: impl Arg, into: &mut Ve
     rustix::fs::readlinkat_raw(directory, name, rustix::buffer::spare_capacity(into)).map(|_| ())
 }
 
+/// What the paths below `/dev` are, so that not every write to a terminal has to ask. Right until something at those
+/// paths is replaced.
+#[derive(Debug, Default)]
+pub(super) struct Devices(Vec<(Vec<u8>, ObjectKind)>);
+
+impl Devices {
+    /// Most paths that are remembered.
+    const MAX: usize = 32;
+
+    /// Forgets all: a call is on its way that may put something else in their place.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Names the open file that `directory/name` (a link of `/proc/PID/fd`) stands for. A socket is left as
 /// `socket:[inode]` with kind [`ObjectKind::Socket`].
 pub(super) fn of_link(directory: BorrowedFd<'_>, name: impl Arg + Copy, out: &mut Name) -> rustix::io::Result<()> {
@@ -45,6 +62,27 @@ pub(super) fn of_link(directory: BorrowedFd<'_>, name: impl Arg + Copy, out: &mu
     read_link(directory, name, &mut out.bytes)?;
     let stat = || rustix::fs::statat(directory, name, AtFlags::empty()).ok();
     class(out, &stat);
+    Ok(())
+}
+
+/// The same, remembering devices.
+pub(super) fn of_link_with(
+    devices: &mut Devices,
+    directory: BorrowedFd<'_>,
+    name: impl Arg + Copy,
+    out: &mut Name,
+) -> rustix::io::Result<()> {
+    out.kind = ObjectKind::None;
+    read_link(directory, name, &mut out.bytes)?;
+    let below_dev = out.bytes.starts_with(DEV);
+    if below_dev && let Some((_, kind)) = devices.0.iter().find(|(path, _)| *path == out.bytes) {
+        out.kind = *kind;
+        return Ok(());
+    }
+    class(out, &|| rustix::fs::statat(directory, name, AtFlags::empty()).ok());
+    if below_dev && matches!(out.kind, ObjectKind::Terminal | ObjectKind::Device) && devices.0.len() < Devices::MAX {
+        devices.0.push((out.bytes.clone(), out.kind));
+    }
     Ok(())
 }
 
@@ -82,7 +120,7 @@ fn class(name: &mut Name, stat: &dyn Fn() -> Option<Stat>) {
 }
 
 fn kind_of_path(path: &[u8], stat: &dyn Fn() -> Option<Stat>) -> ObjectKind {
-    let Some(device) = path.strip_prefix(b"/dev/") else { return ObjectKind::File };
+    let Some(device) = path.strip_prefix(DEV) else { return ObjectKind::File };
     match stat().map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Some(FileType::CharacterDevice) => {
             let terminal = device.starts_with(b"pts/") || device.starts_with(b"tty");

@@ -113,8 +113,9 @@ impl Resolver {
         let root = if root_of.is_empty() { self.real_root(viewer) } else { look(viewer.task, root_of.as_bytes()) };
         let Ok(root) = root else { return lexical(out) };
 
-        // `self` may be a name in /proc that means the caller: the walk knows whose.
-        if memchr::memmem::find(&whole, b"self").is_none() {
+        // `self` may be a name in /proc that means the caller: the walk knows whose. And absolute links lead to the
+        // viewer's root even from outside of it.
+        if !root_of.is_empty() && memchr::memmem::find(&whole, b"self").is_none() {
             match find(root.as_fd(), &whole, follow) {
                 Ok(file) => {
                     if name::of_own(self.own.as_fd(), file.as_fd(), out).is_ok() && !out.bytes.starts_with(&self.myself)
@@ -131,8 +132,9 @@ impl Resolver {
                 Err(_) => {}
             }
         }
-        let real_root_text = if root_of.is_empty() { &[][..] } else { root_text };
-        match self.walk(viewer, root.as_fd(), real_root_text, &whole, follow, out) {
+        // The name of the directory walked from, and where below it absolute links lead.
+        let names = if root_of.is_empty() { (&[][..], root_text) } else { (root_text, &[][..]) };
+        match self.walk(viewer, root.as_fd(), names, &whole, follow, out) {
             Some(lookup) => lookup,
             None => lexical(out),
         }
@@ -173,12 +175,13 @@ impl Resolver {
         true
     }
 
-    /// Walks `whole` from `root`, whose name is `root_text`. `None` where it cannot tell.
+    /// Walks `whole` from `root`, whose name is `root_text`; absolute links lead to `link_root` below it. `None` where
+    /// it cannot tell.
     fn walk(
         &self,
         viewer: Viewer<'_>,
         root: BorrowedFd<'_>,
-        root_text: &[u8],
+        (root_text, link_root): (&[u8], &[u8]),
         whole: &[u8],
         follow: bool,
         out: &mut Name,
@@ -245,22 +248,23 @@ impl Resolver {
                         return Some(Lookup::Found);
                     }
                     text = deleted.unwrap_or(text);
-                    match below(&text, root_text) {
-                        Some(inside) => done = inside.to_vec(),
-                        None => {
-                            // It leads out of a changed root: the name stands, the rest is joined to it.
-                            rest.iter().rev().for_each(|component| push_component(&mut text, component));
-                            out.set(ObjectKind::File, self.in_jail(&tidy(&text)));
-                            return Some(if last { Lookup::Found } else { Lookup::Unknown });
-                        }
-                    }
+                    let Some(inside) = below(&text, root_text) else {
+                        // It leads out of a changed root: the name stands, the rest is joined to it.
+                        rest.iter().rev().for_each(|component| push_component(&mut text, component));
+                        out.set(ObjectKind::File, self.in_jail(&tidy(&text)));
+                        return Some(if last { Lookup::Found } else { Lookup::Unknown });
+                    };
+                    done = inside.to_vec();
                     if done == b"/" {
                         done.clear();
                     }
                     continue;
                 }
             }
-            done.truncate(if text.first() == Some(&b'/') { 0 } else { parent });
+            done.truncate(parent);
+            if text.first() == Some(&b'/') {
+                done = link_root.to_vec();
+            }
             rest.extend(components(&text).rev().map(<[u8]>::to_vec));
         }
         // Where it ends, by its own name: mounts may show one file in two places.

@@ -84,7 +84,7 @@ impl Performer {
     }
 
     /// Sends a datagram for the subject.
-    pub(super) fn send_to(&self, socket: &OwnedFd, flags: i32, parts: &Parts) -> Outcome {
+    pub(super) fn send_to(socket: &OwnedFd, flags: i32, parts: &Parts) -> Outcome {
         let whole = !parts.unreadable && parts.payload.len() as u64 == parts.payload_len;
         let known = matches!(parts.object.kind, ObjectKind::Udp | ObjectKind::Socket);
         if !whole || !known || !address::leads_out(&parts.address) || !sockets::is_inet(socket) {

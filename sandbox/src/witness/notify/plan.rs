@@ -84,7 +84,8 @@ impl Plans {
     pub(super) fn new() -> Self {
         let all = |abi| (0..NUMBERS).map(|nr| syscalls::lookup(abi, nr).map(plan)).collect::<Vec<_>>();
         let (wide, narrow) = (all(Abi::X86_64), all(Abi::I386));
-        let socket_operations = (1..=SOCKET_OPERATIONS).map(|operation| syscalls::socketcall(operation).map(plan)).collect();
+        let socket_operations =
+            (1..=SOCKET_OPERATIONS).map(|operation| syscalls::socketcall(operation).map(plan)).collect();
         Self { wide, narrow, socket_operations }
     }
 
@@ -145,6 +146,7 @@ fn plan(call: &'static Call) -> Plan {
         _ => Role::Plain,
     };
     let has_path = call.args.iter().any(|(_, arg)| *arg == Arg::Path);
-    let opens = matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
+    let opens =
+        matches!(call.name, "open" | "openat" | "openat2" | "execve" | "execveat" | "uselib" | "chdir" | "truncate");
     Plan { call, follow, role, fails: has_path && (opens || call.category == Category::Look) }
 }

@@ -238,7 +238,7 @@ impl Receiver {
         if role == Role::Connect {
             self.performer.connect(socket, id, event, &mut self.parts)
         } else {
-            self.performer.send_to(&socket, flags as i32, &self.parts)
+            Performer::send_to(&socket, flags as i32, &self.parts)
         }
     }
 }
@@ -273,13 +273,13 @@ fn choose(
     };
     if abi == Abi::I386 && nr == OLD_MMAP {
         let [pointer, ..] = *args;
-        unpack( pointer, 6, args);
+        unpack(pointer, 6, args);
         return (plans.of(Abi::X86_64, MMAP).copied(), None);
     }
     if plan.is_some_and(|plan| plan.role == Role::SocketCall) {
         let [operation, pointer, ..] = *args;
         if let Some((of_operation, count)) = plans.of_socket_operation(operation) {
-            unpack( pointer, count, args);
+            unpack(pointer, count, args);
             return (Some(*of_operation), Some(of_operation.call.name));
         }
     }

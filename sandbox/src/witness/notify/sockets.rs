@@ -4,6 +4,7 @@
 //! its kind and peer are read. A connected stream keeps its peer, so that is remembered by inode (which the kernel
 //! counts up and does not soon use again).
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -26,6 +27,9 @@ struct Known {
 #[derive(Default)]
 pub(super) struct Sockets {
     known: IdMap<u64, Known>,
+    /// Unix sockets that were bound or connected to by a relative path, which is all the kernel keeps: that path, and
+    /// the absolute one it meant.
+    relative: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Sockets {
@@ -42,6 +46,11 @@ impl Sockets {
         };
         let Some(socket) = task.take(process, fd) else { return Some(inode) };
         let settled = describe(socket.as_fd(), name);
+        if name.kind == ObjectKind::Unix
+            && let Some(absolute) = self.relative.get(&name.bytes)
+        {
+            name.set(ObjectKind::Unix, absolute);
+        }
         if settled {
             self.remember(inode, name.kind, &name.bytes, true);
         } else if let Some(attempted) = attempted {
@@ -53,6 +62,16 @@ impl Sockets {
     /// A connect to `peer` is on its way.
     pub(super) fn connecting(&mut self, inode: u64, kind: ObjectKind, peer: &[u8]) {
         self.remember(inode, kind, peer, false);
+    }
+
+    /// A unix socket is called `relative` by one whose directory makes that `absolute`.
+    pub(super) fn called(&mut self, relative: &[u8], absolute: &[u8]) {
+        if relative.first() != Some(&b'/') && self.relative.get(relative).is_none_or(|known| known != absolute) {
+            if self.relative.len() >= KNOWN_MAX {
+                self.relative.clear();
+            }
+            self.relative.insert(relative.to_vec(), absolute.to_vec());
+        }
     }
 
     fn remember(&mut self, inode: u64, kind: ObjectKind, name: &[u8], settled: bool) {

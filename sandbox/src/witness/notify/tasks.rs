@@ -24,7 +24,7 @@ use crate::event::{Event, Kind, ObjectKind, ProcessKey, Witness};
 /// How many unknown ancestors of a new process are asked for.
 const ANCESTORS_MAX: usize = 64;
 /// Descriptors kept of one task.
-const DESCRIPTORS_PER_TASK: u64 = 4;
+const DESCRIPTORS_PER_TASK: usize = 4;
 /// Most tasks whose descriptors are kept.
 const TASKS_MAX: usize = 1024;
 
@@ -120,6 +120,9 @@ impl Task {
 
     /// A copy of the subject's own descriptor: the same open file.
     pub(super) fn take(&mut self, process: &Process, fd: i32) -> Option<OwnedFd> {
+        if fd < 0 {
+            return None;
+        }
         if self.pidfd.is_none() {
             // A thread may have descriptors of its own; kernels before 6.9 only reach the process's.
             self.pidfd = (self.tid != self.tgid)
@@ -148,7 +151,10 @@ pub(super) struct Books {
     processes: IdMap<i32, Process>,
     next_key: u32,
     clock: u64,
+    /// Most tasks kept.
     limit: usize,
+    /// Most processes that have a pidfd.
+    pidfds: usize,
     init_pid: i32,
     /// Depth of the jail in pid namespaces.
     level: usize,
@@ -165,12 +171,15 @@ impl Books {
             .ok()
             .and_then(|proc_fd| proc::status(proc_fd.as_fd(), &format!("{init_pid}/status"), 1));
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
         Self {
             tasks: IdMap::default(),
             processes: IdMap::default(),
             next_key: 1,
             clock: 0,
-            limit: usize::try_from(descriptors / (2 * DESCRIPTORS_PER_TASK)).unwrap_or(TASKS_MAX).clamp(8, TASKS_MAX),
+            // A third each for tasks, for pidfds and for everything else belljar does.
+            limit: (descriptors / 3 / DESCRIPTORS_PER_TASK).clamp(8, TASKS_MAX),
+            pidfds: descriptors / 3,
             init_pid,
             level: init.map_or(1, |status| status.levels),
             own_program: program_identity(CWD, &format!("/proc/{init_pid}/exe")),
@@ -221,7 +230,12 @@ impl Books {
     /// Gets to know the caller of a notification. `valid` says whether the notification still stands; what is read
     /// before it says so is believed. Tells the queue of processes seen for the first time.
     pub(super) fn admit(&mut self, tid: i32, valid: &dyn Fn() -> bool, resolver: &Resolver) -> bool {
-        let Some(mut task) = Task::open(tid) else { return false };
+        // At the limit on descriptors, those of others make room.
+        let opened = Task::open(tid).or_else(|| {
+            self.make_room(1);
+            Task::open(tid)
+        });
+        let Some(mut task) = opened else { return false };
         let Some(status) = proc::status(task.directory(), "status", self.level) else { return false };
         let Some(stat) = proc::stat(CWD, &format!("/proc/{}/stat", status.tgid)) else { return false };
         if !valid() {
@@ -232,7 +246,7 @@ impl Books {
         if !self.is_known(status.tgid, stat.start) {
             self.admit_process(status, stat);
         }
-        self.make_room();
+        self.make_room(self.limit);
         self.forget_task(tid);
         if let Some(process) = self.processes.get_mut(&status.tgid) {
             process.tids.push(tid);
@@ -286,6 +300,7 @@ impl Books {
         self.next_key = self.next_key.saturating_add(1);
         // The id was read of a task that waits, or is checked again here.
         let pidfd = Pid::from_raw(status.tgid)
+            .filter(|_| self.processes.len() < self.pidfds)
             .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
             .filter(|_| {
                 proc::stat(CWD, &format!("/proc/{}/stat", status.tgid)).is_some_and(|now| now.start == stat.start)
@@ -322,14 +337,14 @@ impl Books {
         key
     }
 
-    /// Closes what has not been used for longest when there is no room for another task.
-    fn make_room(&mut self) {
-        if self.tasks.len() < self.limit {
+    /// Closes what has not been used for longest when `limit` tasks or more are kept.
+    fn make_room(&mut self, limit: usize) {
+        if self.tasks.len() < limit {
             return;
         }
         let mut used: Vec<(u64, i32)> = self.tasks.values().map(|task| (task.used, task.tid)).collect();
         used.sort_unstable();
-        for (_, tid) in used.into_iter().take(self.limit / 4) {
+        for (_, tid) in used.into_iter().take(self.limit.min(self.tasks.len()).div_ceil(4)) {
             self.forget_task(tid);
         }
     }
