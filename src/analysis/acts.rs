@@ -409,7 +409,8 @@ impl Analysis {
     ) {
         let key = self.hasher.any((detector.verb as u8, detector.deed, thing));
         let phrase = match record.kind {
-            Kind::Layer(_) => "found",
+            Kind::Layer(_) => "has",
+            _ if thing == record.op().as_bytes() => "called",
             _ => record.op(),
         };
         self.claim(

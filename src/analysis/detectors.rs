@@ -66,7 +66,7 @@ static CALLS: &[(&[&str], When, Detector)] = &[
         row(Control, High, Proven, Some("T1547.006"), "load a kernel module"),
     ),
     (&["delete_module"], When::Always, row(Disrupt, High, Proven, Some("T1562.001"), "remove a kernel module")),
-    (&["bpf"], When::Always, row(Control, High, Proven, Some("T1205.002"), "put a program into the kernel")),
+    (&["bpf"], When::Always, row(Control, Medium, Suspected, Some("T1205.002"), "put a program into the kernel")),
     (&["ptrace"], When::Traces, row(Control, High, Proven, Some("T1055.008"), "take over another process")),
     (
         &["process_vm_writev"],

@@ -284,6 +284,9 @@ impl Entry {
         let worked = finding.outcome == Ending::Succeeded;
         let proven = finding.confidence > Confidence::Suspected;
         let deed = match (finding.verb, self.deed) {
+            (_, Some(deed)) if worked && finding.outcome_basis > Basis::Decision => {
+                format!("tried to {deed} ({place}): it worked")
+            }
             (_, Some(deed)) if worked => format!("tried to {deed} ({place}): it was let through"),
             (_, Some(deed)) => format!("tried to {deed} ({place})"),
             (Verb::Collect, _) if !worked => format!("tried to read {asset}"),

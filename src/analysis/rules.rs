@@ -59,13 +59,14 @@ pub struct Rules {
 }
 
 impl Default for Rules {
-    /// Reading client data wants an explanation; keeping it, handing it on, sending it, using it
-    /// and taking hold of the system are violations once proven.
+    /// Reading client data and handing it to programs want an explanation; keeping it, sending it,
+    /// using it and taking hold of the system are violations once proven.
     fn default() -> Self {
         let explain = Threshold { violation: None, unexplained: Some(Confidence::Suspected) };
         let forbid = Threshold { violation: Some(Confidence::Derived), unexplained: Some(Confidence::Suspected) };
         let mut thresholds = [forbid; 8];
         thresholds[Verb::Collect as usize] = explain;
+        thresholds[Verb::Process as usize] = explain;
         Self { thresholds, declaration: Vec::new() }
     }
 }
