@@ -148,10 +148,10 @@ fn inline(
     content: &mut Option<Spanned<String>>,
     base64: &mut Option<Spanned<String>>,
 ) -> Result<(), ProfileError> {
-    if let Some(base64) = base64 {
-        if let Err(error) = BASE64.decode(base64.get_ref().as_bytes()) {
-            checker.fault(base64.span(), format!("this is no base64: {error}"))?;
-        }
+    if let Some(base64) = base64
+        && let Err(error) = BASE64.decode(base64.get_ref().as_bytes())
+    {
+        checker.fault(base64.span(), format!("this is no base64: {error}"))?;
     }
     let Some(named) = source.take() else { return Ok(()) };
     let Some(folder) = folder else {
