@@ -418,25 +418,25 @@ fn paths_are_the_subjects() {
 
 #[test]
 fn paths_are_the_subjects_in_a_root_and_namespaces_of_its_own() {
-    let options = Options { namespaces: true, root: true, files: vec![("work/x", "")], ..Options::default() };
-    let run = run(&options, &["{subject}", "paths", "/work"]);
-    check_paths(&run, "/work");
+    let options = Options { namespaces: true, root: true, files: vec![("desk/x", "")], ..Options::default() };
+    let run = run(&options, &["{subject}", "paths", "/desk"]);
+    check_paths(&run, "/desk");
     assert!(run.starts()[&ProcessKey(1)].event.args[1] < 10, "ids are the jail's");
 }
 
 #[test]
 fn a_changed_root_is_seen_through() {
-    let options = Options { namespaces: true, root: true, files: vec![("work/x", "")], ..Options::default() };
-    let run = run(&options, &["{subject}", "chroot", "/work"]);
+    let options = Options { namespaces: true, root: true, files: vec![("desk/x", "")], ..Options::default() };
+    let run = run(&options, &["{subject}", "chroot", "/desk"]);
     ok(&run);
     let opens: Vec<_> = run
         .calls("openat")
         .chain(run.calls("open"))
         .map(Seen::object)
-        .filter(|path| path.starts_with("/work"))
+        .filter(|path| path.starts_with("/desk"))
         .collect();
-    let own = "/work/cage/etc/own";
-    assert_eq!(opens, [own, "/work", own, own, own, "/work/cage/etc/own", "/work/file-outside"]);
+    let own = "/desk/cage/etc/own";
+    assert_eq!(opens, [own, "/desk", own, own, own, "/desk/cage/etc/own", "/desk/file-outside"]);
 }
 
 #[test]

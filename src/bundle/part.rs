@@ -14,8 +14,8 @@ use arrow_schema::Schema;
 
 use super::BundleError;
 
-/// zstd's level 1: on event rows it packs as well as the default 3 within a tenth, at twice the
-/// speed (`benches/bundle.rs`).
+/// zstd's level 1: on event rows the default 3 takes up to a tenth more time and saves nothing
+/// (`benches/README.md`).
 const LEVEL: i32 = 1;
 
 /// A file that grows by whole pieces.

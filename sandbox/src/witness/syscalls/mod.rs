@@ -14,14 +14,17 @@
 //!
 //! - Trapped is what a finding's chain may need and what no other witness sees: opens, reads
 //!   (`collect` is proven by what was read, and nothing else sees a read), writes, sends and
-//!   receives, births and new programs, identities, signals to others, mounts, and what changes a
+//!   receives, new programs and ends, identities, signals to others, mounts, and what changes a
 //!   file or its attributes.
 //! - Not trapped is what moves no bytes and changes nothing: stat, access, `lseek`, `fcntl`,
 //!   protections, limits. Programs make these by the thousand as they start. The exceptions
 //!   are directory listings and symlink reads, which is how software searches a home.
 //! - Where the filter can tell the interesting case by one argument, only that case is trapped:
 //!   `mmap` of files but not of anonymous memory, `ioctl(TIOCSTI)` but no other request.
-//! - `close` is never trapped: programs rely on its being immediate.
+//! - `close` is never trapped: programs rely on its being immediate. Nor are `fork` and `clone`: a
+//!   call that nobody has received yet is interrupted by a signal its caller handles, which a real
+//!   fork never is, and shells fail with it (dash: "Cannot fork", at 600 of 2,000 children). A new
+//!   process is seen at its own first call, and its parent read then.
 //! - Refused is what would leave the jail or the witnesses' sight; see `table_kernel`.
 //!
 //! A file that only a mapping changes is seen by the layer; a packet, however sent, by the gateway.

@@ -8,11 +8,11 @@ use super::prelude::*;
 
 calls! {
     // On i386 the last two arguments stand the other way round (CONFIG_CLONE_BACKWARDS).
-    clone 56 - (flags: Flags(&CLONE), stack: Hex, parent_tid: Pointer, child_tid: Pointer, tls: Hex) Process Watched;
-    clone - 120 (flags: Flags(&CLONE), stack: Hex, parent_tid: Pointer, tls: Hex, child_tid: Pointer) Process Watched;
-    clone3 435 435 (cl_args: InBuf { len: 1 }, size: Uint) Process Watched;
-    fork 57 2 () Process Watched;
-    vfork 58 190 () Process Watched;
+    clone 56 - (flags: Flags(&CLONE), stack: Hex, parent_tid: Pointer, child_tid: Pointer, tls: Hex) Process Passed;
+    clone - 120 (flags: Flags(&CLONE), stack: Hex, parent_tid: Pointer, tls: Hex, child_tid: Pointer) Process Passed;
+    clone3 435 435 (cl_args: InBuf { len: 1 }, size: Uint) Process Passed;
+    fork 57 2 () Process Passed;
+    vfork 58 190 () Process Passed;
     execve 59 11 (path: Path, argv: Argv, envp: Envp) Process Watched;
     execveat 322 358 (dirfd: DirFd, path: Path, argv: Argv, envp: Envp, flags: Flags(&AT_LOOK)) Process Watched;
     exit 60 1 (status: Int) Process Passed;
