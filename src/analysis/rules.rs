@@ -102,7 +102,9 @@ impl Rules {
 fn covers_path(glob: &[u8], path: &[u8]) -> bool {
     let below = glob.ends_with(b"/");
     let (mut at, mut of) = (0, 0);
-    let (mut star, mut deep): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    // Each: the glob behind the star, and up to where of the path the star has taken.
+    let mut star = None::<(usize, usize)>;
+    let mut deep = None::<(usize, usize)>;
     loop {
         match (glob.get(of), path.get(at)) {
             (Some(b'*'), _) if glob.get(of + 1) == Some(&b'*') => {

@@ -10,7 +10,7 @@ use crate::profile::{Profile, ProfileError};
 /// The rules of the session, and its assets with their values.
 pub(super) fn planted(reader: &Reader) -> Result<(Rules, Vec<Asset>), ProfileError> {
     let path = reader.dir().join("profile.toml");
-    let profile = Profile::load(&path.to_string_lossy())?;
+    let profile = Profile::recorded(&path)?;
     // The effective profile carries the seed; session.json says it a second time.
     let seed = profile.seed().or(reader.session().map(|session| session.profile.seed)).unwrap_or_default();
     Ok((profile.rules(), profile.realise(seed)?.assets))

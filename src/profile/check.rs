@@ -155,7 +155,7 @@ impl Checker<'_> {
             if info.kind != Kind::File {
                 return self.fault(markers.span(), format!("kind `{kind}` draws its own markers; leave the key out"));
             }
-            for marker in markers.get_ref().0.iter().filter(|marker| marker.len() < SHORTEST_MARKER) {
+            if let Some(marker) = markers.get_ref().0.iter().find(|marker| marker.len() < SHORTEST_MARKER) {
                 let message = format!(
                     "`{marker}` is too short for a marker: below {SHORTEST_MARKER} bytes it turns up by chance"
                 );
@@ -222,10 +222,10 @@ impl Checker<'_> {
         classes.dedup();
         for allow in allows {
             let (span, allow) = (allow.span(), allow.get_ref());
-            for name in allow.asset.0.iter().filter(|name| !assets.contains(&name.as_str())) {
+            if let Some(name) = allow.asset.0.iter().find(|name| !assets.contains(&name.as_str())) {
                 return self.fault(span, unknown("asset", name, &assets));
             }
-            for name in allow.class.0.iter().filter(|name| !classes.contains(&name.as_str())) {
+            if let Some(name) = allow.class.0.iter().find(|name| !classes.contains(&name.as_str())) {
                 return self.fault(span, unknown("class", name, &classes));
             }
         }

@@ -62,7 +62,7 @@ impl Profile {
     /// Loads a profile that comes with belljar, by name, or else a file.
     pub fn load(name_or_path: &str) -> Result<Self, ProfileError> {
         if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(name, text, Path::new("/"));
+            return Self::parse(name, text, None);
         }
         let path = Path::new(name_or_path);
         let text = match read_text(path) {
@@ -76,7 +76,13 @@ impl Profile {
             }
             other => other?,
         };
-        Self::parse(name_or_path, &text, path.parent().unwrap_or(Path::new("")))
+        Self::parse(name_or_path, &text, Some(path.parent().unwrap_or(Path::new(""))))
+    }
+
+    /// Loads the effective profile of a recording. A recording may come from anyone, so that no
+    /// other file is read, whatever it names.
+    pub fn recorded(path: &Path) -> Result<Self, ProfileError> {
+        Self::parse(&path.to_string_lossy(), &read_text(path)?, None)
     }
 
     /// The names of the profiles that come with belljar.
@@ -85,8 +91,8 @@ impl Profile {
     }
 
     /// Reads a profile from its text. `file` names it in faults; files it names are looked for
-    /// below `folder`.
-    fn parse(file: &str, text: &str, folder: &Path) -> Result<Self, ProfileError> {
+    /// below `folder`, or refused where there is none.
+    fn parse(file: &str, text: &str, folder: Option<&Path>) -> Result<Self, ProfileError> {
         let mut document: Document = toml::from_str(text).map_err(|error| Fault::of_toml(file, text, &error))?;
         let checker = Checker { file, text };
         checker.document(&document)?;
@@ -137,17 +143,20 @@ impl Profile {
 /// Reads the file that `source` names into the content, so that the profile stands for itself.
 fn inline(
     checker: &Checker<'_>,
-    folder: &Path,
+    folder: Option<&Path>,
     source: &mut Option<Spanned<String>>,
     content: &mut Option<Spanned<String>>,
     base64: &mut Option<Spanned<String>>,
 ) -> Result<(), ProfileError> {
-    if let Some(base64) = base64 {
-        if let Err(error) = BASE64.decode(base64.get_ref().as_bytes()) {
-            checker.fault(base64.span(), format!("this is no base64: {error}"))?;
-        }
+    if let Some(base64) = base64
+        && let Err(error) = BASE64.decode(base64.get_ref().as_bytes())
+    {
+        checker.fault(base64.span(), format!("this is no base64: {error}"))?;
     }
     let Some(named) = source.take() else { return Ok(()) };
+    let Some(folder) = folder else {
+        return Ok(checker.fault(named.span(), "a recorded profile carries its files; give content instead")?);
+    };
     let path = folder.join(named.get_ref());
     match read(&path, LONGEST_SOURCE) {
         Ok(bytes) => match String::from_utf8(bytes) {

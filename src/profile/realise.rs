@@ -144,7 +144,7 @@ fn request(asset: &AssetTable, home: &str) -> Request {
     if info.place == decoy::kind::Place::Directory && !path.ends_with('/') {
         path.push('/');
     }
-    let variables = asset.variables.iter().flat_map(|all| all.get_ref());
+    let variables = asset.variables.iter().flat_map(Spanned::get_ref);
     Request {
         name: asset.name.get_ref().0.0.clone(),
         class: class(asset).to_owned(),

@@ -15,7 +15,7 @@ use crate::store::{AssetSet, Verb};
 const HEAD: &str = "[profile]\nname = \"acme\"\n";
 
 fn parse(text: &str) -> Result<Profile, ProfileError> {
-    Profile::parse("acme.toml", text, Path::new("/nowhere"))
+    Profile::parse("acme.toml", text, Some(Path::new("/nowhere")))
 }
 
 fn good(text: &str) -> Profile {
@@ -125,7 +125,7 @@ fn the_effective_profile_stands_for_itself() {
         let seed = u64::MAX;
         let effective = profile.effective(seed).unwrap();
         assert_eq!(effective.sha256.len(), 64);
-        let again = Profile::parse("profile.toml", &effective.text, Path::new("/nowhere")).unwrap();
+        let again = Profile::parse("profile.toml", &effective.text, None).unwrap();
         assert_eq!((again.seed(), again.name()), (Some(seed), if name == "acme" { "acme" } else { again.name() }));
         assert_eq!(again.realise(seed).unwrap(), profile.realise(seed).unwrap());
         assert_eq!(again.rules(), profile.rules());
@@ -140,6 +140,17 @@ fn the_effective_profile_stands_for_itself() {
         }
         profile = Profile::load(if name == "acme" { "workstation" } else { "server" }).unwrap();
     }
+}
+
+#[test]
+fn a_recorded_profile_reads_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x"), "x").unwrap();
+    let file = folder.path().join("profile.toml");
+    fs::write(&file, format!("{HEAD}[[file]]\npath = \"/x\"\nsource = \"x\"\n")).unwrap();
+    assert!(Profile::load(file.to_str().unwrap()).is_ok());
+    let error = Profile::recorded(&file).unwrap_err().to_string();
+    assert!(error.contains("profile.toml:5:10: a recorded profile carries its files"), "{error}");
 }
 
 #[test]

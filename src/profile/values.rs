@@ -404,9 +404,7 @@ impl<'de, T: Value> Deserialize<'de> for Many<T> {
                     values.push(value);
                 }
                 if values.is_empty() {
-                    return Err(A::Error::custom(
-                        "an empty list covers nothing; name one at least",
-                    ));
+                    return Err(A::Error::custom("an empty list covers nothing; name one at least"));
                 }
                 Ok(Many(values))
             }
