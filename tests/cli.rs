@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use belljar::bundle::{Clocks, Header, Outcome, Privilege, ProfileInfo, Row, Writer};
+use belljar::profile::Profile;
 use belljar::store::{AssetInfo, AssetSet, Object, Process, Record, Totals, Verb, Verbs, ops};
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls::lookup;
@@ -19,13 +20,14 @@ fn transcripts() {
 
 /// A recording of `count` writes to a file and one refused connection; not ended when `cut`.
 fn recording(dir: &Path, count: u64, cut: bool) {
+    let profile = Profile::load("workstation").and_then(|profile| profile.effective(1)).expect("a profile");
     let header = Header {
         argv: vec!["app".to_owned()],
         privilege: Privilege::Rootless,
         witnesses: Vec::new(),
         clocks: Clocks { monotonic_ns: 0, realtime_ns: 0 },
         profile: ProfileInfo { name: "workstation".to_owned(), sha256: String::new(), seed: 1 },
-        profile_toml: String::new(),
+        profile_toml: profile.text,
         assets: vec![AssetInfo { name: "customers".to_owned(), class: "identity".to_owned() }],
         terminal: (80, 24),
         payload_limit: 256,

@@ -60,9 +60,16 @@ impl Lab {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         // The build directory need not be reachable for an ordinary user: take a copy.
         let program = dir.path().join("belljar");
-        fs::copy(env!("CARGO_BIN_EXE_belljar"), &program).expect("copy");
+        // By another process: a fork of a test beside this one must not inherit it open for writing.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_belljar")).arg(&program).status().expect("cp runs");
+        assert!(copied.success());
         let work = dir.path().join("work");
         fs::create_dir(&work).expect("mkdir");
+        let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/profiles");
+        for entry in fs::read_dir(profiles).expect("profiles") {
+            let entry = entry.expect("a profile");
+            fs::copy(entry.path(), work.join(entry.file_name())).expect("copy");
+        }
         if privilege == Privilege::User && nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(&work, Some(NOBODY), Some(NOBODY)).expect("chown");
         }

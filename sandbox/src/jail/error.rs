@@ -137,8 +137,8 @@ impl Step {
     fn remedy(self, errno: Errno) -> &'static str {
         match (self, errno) {
             (Self::Overlay, Errno::EINVAL) => {
-                "the kernel log (dmesg) says which layer overlayfs refuses; in a container, run belljar where /usr and /etc \
-                 have no mounts below them, or give a system with --rootfs"
+                "the kernel log (dmesg) says why; without privilege no directory can be shown that has mounts below it: run \
+                 belljar from another directory, or as root; in a container, give a system with --rootfs"
             }
             (Self::Overlay, Errno::EPERM) => "mounting overlayfs in a user namespace needs Linux 5.11 or later",
             (Self::Proc, Errno::EPERM) => {
