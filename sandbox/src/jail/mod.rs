@@ -26,7 +26,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -84,6 +84,7 @@ pub struct Jail {
     map: Map,
     notes: Vec<String>,
     reaped: bool,
+    killed: AtomicBool,
     program: String,
 }
 
@@ -149,6 +150,7 @@ impl Jail {
             map,
             notes,
             reaped: false,
+            killed: AtomicBool::new(false),
             program: spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         })
     }
@@ -239,6 +241,10 @@ impl Jail {
 
     /// How the subject's first process ended, once it has.
     pub fn exit(&self) -> Option<Exit> {
+        if self.killed.load(Ordering::Acquire) && self.reaped && !self.shared.reached(Stage::Ended) {
+            // The kernel killed it together with pid 1, who could not report it any more.
+            return Some(Exit::Signal(libc::SIGKILL));
+        }
         (self.shared.reached(Stage::Ended) && !self.shared.failed())
             .then(|| Exit::from_status(self.shared.status.load(Ordering::Acquire)))
     }
@@ -266,6 +272,7 @@ impl Jail {
 
     /// Kills everything in the jail. Returns at once; [`Jail::wait`] tells when it is over.
     pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
         // Frozen processes die of it too (cgroup-v2.rst, cgroup.freeze). Gone already is fine.
         let _ = rustix::process::pidfd_send_signal(&self.init.pidfd, rustix::process::Signal::KILL);
     }

@@ -507,7 +507,6 @@ fn limits(spec: &Spec) -> Vec<Limit> {
         // for a limit of one byte only (fs/coredump.c).
         (libc::RLIMIT_CORE, 1, 1),
         (libc::RLIMIT_MEMLOCK, 64 << 20, 64 << 20),
-        (libc::RLIMIT_FSIZE, spec.limits.disk, spec.limits.disk),
     ];
     let descriptors = spec.limits.descriptors.unwrap_or(1 << 19);
     limits.push((libc::RLIMIT_NOFILE, descriptors.min(1024), descriptors));
