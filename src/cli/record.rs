@@ -47,14 +47,16 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
     });
     talk.clear();
     let ended = ended.map_err(coded)?;
-    let report = super::report::Source::of(&ended.bundle)?;
-    let mut out = super::output::stdout();
-    if json {
-        report.json(&mut out)?;
-    } else if !args.quiet {
-        report.text(&mut out)?;
+    if json || !args.quiet {
+        let report = super::report::Source::of(&ended)?;
+        let mut out = super::output::stdout();
+        if json {
+            report.json(&mut out)?;
+        } else {
+            report.text(&mut out)?;
+        }
+        out.flush()?;
     }
-    out.flush()?;
     Ok(ended.outcome.verdict.exit_code())
 }
 

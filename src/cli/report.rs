@@ -20,6 +20,7 @@ use crate::analysis::verdict::{self, Outcome};
 use crate::bundle::{Reader, State};
 use crate::ingest::Observer as _;
 use crate::redact::{Redactor, plain};
+use crate::session::Ended;
 use crate::report::{Report, Style, text};
 use crate::store::Coverage;
 
@@ -48,13 +49,13 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The report of the recording in `bundle`, without values of planted data.
-    pub(super) fn of(bundle: &Path) -> anyhow::Result<Self> {
-        Self::open(bundle, false)
+    /// The report of a session that has just ended, without values of planted data.
+    pub(super) fn of(ended: &Ended) -> anyhow::Result<Self> {
+        Self::make(Reader::open(&ended.bundle)?, ended.rules.clone(), &ended.assets, false)
     }
 
     fn open(bundle: &Path, reveal: bool) -> anyhow::Result<Self> {
-        let mut reader = Reader::open(bundle)?;
+        let reader = Reader::open(bundle)?;
         // A recording cut off before its profile was whole is judged by the default rules.
         let (rules, assets) = planted(&reader).unwrap_or_default();
         if reveal && assets.is_empty() {
@@ -62,9 +63,14 @@ impl Source {
                 .hint("without its profile.toml and seed there are no values to reveal")
                 .into());
         }
+        Self::make(reader, rules, &assets, reveal)
+    }
+
+    fn make(mut reader: Reader, rules: Rules, assets: &[Asset], reveal: bool) -> anyhow::Result<Self> {
+        let bundle = reader.dir().to_owned();
         let coverage = coverage(&mut reader, &rules)?;
         let outcome = verdict::judge(findings(&reader)?, &rules, coverage);
-        Ok(Self { report: report(&reader, outcome, &assets, reveal)?, rules, bundle: bundle.to_owned() })
+        Ok(Self { report: report(&reader, outcome, assets, reveal)?, rules, bundle })
     }
 
     /// The report for programs.

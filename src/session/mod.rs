@@ -16,12 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Event, Kind, ProcessKey, Queue, Witness};
 use belljar_sandbox::jail::{Exit, Jail, JailError, monotonic_ns};
 use belljar_sandbox::layer::{self, LayerError};
 use belljar_sandbox::witness::notify::{self, Notify, NotifyError};
 
 use crate::analysis::Analysis;
+use crate::analysis::rules::Rules;
 use crate::analysis::verdict::Outcome;
 use crate::bundle::{self, BundleError, LayerLog, Session, Writer};
 use crate::ingest::{self, IngestError, Progress};
@@ -99,6 +101,10 @@ pub struct Ended {
     pub outcome: Outcome,
     /// Where it was recorded.
     pub bundle: PathBuf,
+    /// By which rules.
+    pub rules: Rules,
+    /// What was planted, values included.
+    pub assets: Vec<Asset>,
 }
 
 /// Why the subject was ended from outside.
@@ -118,13 +124,21 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
         tell(Status::Note(note));
     }
     let start_ns = header.clocks.monotonic_ns;
-    let analysis = Analysis::new(spec.assets.clone(), rules).map_err(|error| SessionError::Request(error.to_string()))?;
-    let analysis = analysis.captured(header.capture_limit);
-    let mut watched = Watched { analysis, programs: BTreeSet::new() };
     let mut writer = Writer::create(&output, &header)?;
     let layer_log = writer.layer_log()?;
-        let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
-    let outcome = hold(&spec, &mut signals, start_ns, tell, &mut recording);
+    let (jail, analysis) = std::thread::scope(|scope| {
+        // The matcher takes about as long to make as the jail does.
+        let analysis = scope.spawn(|| Analysis::new(spec.assets.clone(), rules.clone()));
+        (Jail::spawn(&spec, notify::program()), analysis.join())
+    });
+    let analysis = match analysis {
+        Ok(analysis) => analysis.map_err(|error| SessionError::Request(error.to_string()))?,
+        Err(_) => return Err(SessionError::Own { what: "prepare the analysis", cause: std::io::Error::other("its thread failed") }),
+    };
+    let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
+    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
+    let outcome =
+        jail.map_err(SessionError::from).and_then(|jail| hold(jail, &spec, &mut signals, start_ns, tell, &mut recording));
     match outcome {
         Ok(held) => {
             let coverage = traces::coverage(&held, &header);
@@ -147,7 +161,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
             if let Some(cause) = held.broken {
                 return Err(SessionError::Incomplete { bundle: output, cause: Box::new(cause) });
             }
-            Ok(Ended { session: session?, outcome, bundle: output })
+            Ok(Ended { session: session?, outcome, bundle: output, rules, assets: spec.assets })
         }
         Err(error @ SessionError::Jail(_)) => {
             // The subject never ran: there is nothing to keep, and the directory is our own.
@@ -192,6 +206,7 @@ struct Held {
 }
 
 fn hold(
+    mut jail: Jail,
     spec: &belljar_sandbox::spec::Spec,
     signals: &mut signals::Signals,
     start_ns: u64,
@@ -200,7 +215,6 @@ fn hold(
 ) -> Result<Held, SessionError> {
     let own = |what| move |cause| SessionError::Own { what, cause };
     let missing = |what| move || SessionError::Own { what, cause: std::io::Error::other("it was taken already") };
-    let mut jail = Jail::spawn(spec, notify::program())?;
     let queue = Arc::new(Queue::new(QUEUE_EVENTS, QUEUE_BYTES));
     let mut notes = jail.notes().to_vec();
     for note in &notes {

@@ -55,13 +55,17 @@ impl Cgroup {
                 }
             }
         }
+        // Entering a version 1 group costs some ten milliseconds (the kernel waits for every
+        // processor): for memory there is nothing else, processes have an rlimit, too.
         let wanted = [
-            ("memory", limits.memory, "memory.max", "memory.limit_in_bytes"),
-            ("pids", limits.processes, "pids.max", "pids.max"),
+            ("memory", limits.memory, "memory.max", Some("memory.limit_in_bytes")),
+            ("pids", limits.processes, "pids.max", None),
         ];
         for (controller, limit, file, legacy_file) in wanted {
             let Some(limit) = limit else { continue };
-            if let Err(error) = this.limit(&here, &name, controller, limit, file, legacy_file) {
+            let set = this.unified.as_ref().is_some_and(|group| fs::write(group.join(file), limit.to_string()).is_ok());
+            let Some(legacy_file) = legacy_file.filter(|_| !set) else { continue };
+            if let Err(error) = this.limit(&here, &name, controller, limit, legacy_file) {
                 this.missing.push(format!("no {controller} controller ({error}): its limit is left to rlimits"));
             }
         }
@@ -74,14 +78,8 @@ impl Cgroup {
         name: &str,
         controller: &str,
         limit: u64,
-        file: &str,
         legacy_file: &str,
     ) -> io::Result<()> {
-        if let Some(group) = &self.unified
-            && fs::write(group.join(file), limit.to_string()).is_ok()
-        {
-            return Ok(());
-        }
         let (_, parent) = here
             .legacy
             .iter()

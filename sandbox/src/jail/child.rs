@@ -391,6 +391,7 @@ fn proc(root: BorrowedFd<'_>) -> Outcome {
 /// Forks the subject off and lets it go once the parent watches. Returns its pid in the jail.
 fn start(plan: &Plan, shared: &Shared) -> Outcome<i32> {
     let slave = terminal(plan)?;
+    wait(shared, Stage::Adopted);
     // Where the parent has no privilege it may fetch descriptors from a dumpable process only.
     dumpable(true);
     match fork_sharing_files().at(Step::Fork, 0)? {

@@ -120,13 +120,15 @@ impl Jail {
         drop(theirs);
         let building = Building { init: Some(init), shared: Some(shared), plan: &plan };
         let init_pid = building.pid();
-        cgroup.adopt(init_pid);
         map.write(init_pid)?;
         if map.is_range() {
             let trees = sources(&plan, init_pid, caller.as_ref(), &mut notes)?;
             send(ours.as_fd(), &trees)?;
         }
         building.advance(Stage::Mapped);
+        // Beside the child's work: the kernel takes its time for it.
+        cgroup.adopt(init_pid);
+        building.advance(Stage::Adopted);
         building.wait(Stage::Ready)?;
         let take = |number, what| fetch(building.pidfd(), number, what);
         let listener =

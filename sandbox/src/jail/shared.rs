@@ -15,16 +15,18 @@ use rustix::thread::futex;
 pub(crate) enum Stage {
     /// The parent has written the maps.
     Mapped = 1,
+    /// The parent has put pid 1 into the session's control groups: it may have children.
+    Adopted = 2,
     /// The subject's process stands ready, its filter installed; descriptors can be fetched.
-    Ready = 2,
+    Ready = 3,
     /// The parent listens: the subject may be executed.
-    Go = 3,
+    Go = 4,
     /// Pid 1 holds nothing any more that the subject could take.
-    Sealed = 4,
+    Sealed = 5,
     /// The subject's first process has ended; `status` holds its wait status.
-    Ended = 5,
+    Ended = 6,
     /// A step failed.
-    Failed = 6,
+    Failed = 7,
 }
 
 /// What the two sides share.

@@ -9,16 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use super::sink::Sink;
 use super::{kernel, proc};
 use crate::event::{Event, Kind, ProcessKey};
 
-/// How often processes without a pidfd are looked at, and stopping is noticed.
+/// How often processes without a pidfd are looked at.
 const ROUND: Duration = Duration::from_millis(250);
 /// How long the last processes of a session may take from leaving the filter to being dead.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What epoll says when it is the bell that rang: no process has this key.
+const BELL: u64 = u64::MAX;
 
 /// One process whose end is awaited.
 struct Minded {
@@ -33,6 +36,8 @@ struct Minded {
 /// Shared between the receiver, which tells of new processes, and the minder's own thread.
 pub(super) struct Minder {
     epoll: OwnedFd,
+    /// Rung to be heard at once: the end of a session must not wait for a round.
+    bell: OwnedFd,
     minded: Mutex<HashMap<ProcessKey, Minded>>,
     ended: Mutex<Vec<(i32, ProcessKey)>>,
     any_ended: AtomicBool,
@@ -46,8 +51,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Minder {
     pub(super) fn new(sink: Arc<Sink>) -> rustix::io::Result<Self> {
+        let (epoll, bell) = (epoll::create(epoll::CreateFlags::CLOEXEC)?, eventfd(0, EventfdFlags::CLOEXEC)?);
+        epoll::add(&epoll, &bell, epoll::EventData::new_u64(BELL), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
         Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            epoll,
+            bell,
             minded: Mutex::default(),
             ended: Mutex::default(),
             any_ended: AtomicBool::new(false),
@@ -86,6 +94,8 @@ impl Minder {
     /// No process will be added: the thread ends when those it has are dead, or do not die.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        // Cannot fail with a counter that is rung once; if it did, a round would notice.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 
     /// The thread.
@@ -99,7 +109,9 @@ impl Minder {
             for event in &events {
                 // Copied out of the packed structure.
                 let data = event.data;
-                self.end(ProcessKey(data.u64() as u32));
+                if data.u64() != BELL {
+                    self.end(ProcessKey(data.u64() as u32));
+                }
             }
             if events.is_empty() {
                 self.look_at_the_rest();
