@@ -1,6 +1,8 @@
 //! How fast markers are searched: the choice of automaton, whole payloads against streams of
 //! small ones. Run with `cargo bench --bench matcher`; throughput is printed by criterion.
 
+#![allow(clippy::expect_used, reason = "a benchmark ends where something is wrong")]
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use belljar::analysis::matcher::{Direction, Hits, Matcher};
 use belljar_sandbox::decoy::{Asset, Marker};
@@ -86,7 +88,7 @@ fn bench(c: &mut Criterion) {
     }
     group.finish();
     c.bench_function("build", |b| {
-        b.iter(|| Matcher::new(black_box(std::slice::from_ref(&asset))).expect("720 markers"))
+        b.iter(|| Matcher::new(black_box(std::slice::from_ref(&asset))).expect("720 markers"));
     });
 }
 

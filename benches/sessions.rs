@@ -61,11 +61,20 @@ impl Bench {
             Way::Belljar => {
                 self.next += 1;
                 let mut command = program(env!("CARGO_BIN_EXE_belljar"));
-                command.args(["record", "-q", "-o"]).arg(self.dir.path().join(format!("{}.belljar", self.next))).arg("--").arg(&argv[0]);
+                command
+                    .args(["record", "-q", "-o"])
+                    .arg(self.dir.path().join(format!("{}.belljar", self.next)))
+                    .arg("--")
+                    .arg(&argv[0]);
                 command
             }
         };
-        command.args(&argv[1..]).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(&argv[1..])
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command
     }
 
@@ -119,7 +128,8 @@ fn peak_memory(mut command: Command) -> (f64, Duration) {
     let mut peak = 0.0f64;
     while child.try_wait().expect("a child").is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
         if let Some(kib) = line.and_then(|kib| kib.trim().parse::<f64>().ok()) {
             peak = peak.max(kib / 1024.0);
         }
@@ -143,8 +153,15 @@ fn main() {
 
     let start = vec!["true".to_owned()];
     if is_there("bwrap") {
-        let medians = bench.medians(rounds, &[(Way::Bare, start.clone()), (Way::Bubblewrap, start.clone()), (Way::Belljar, start)]);
-        println!("| `true`, ms | bare {:.2} | bwrap {:.2} | record {:.2} | record/bwrap {:.2} |", ms(medians[0]), ms(medians[1]), ms(medians[2]), ms(medians[2]) / ms(medians[1]));
+        let medians = bench
+            .medians(rounds, &[(Way::Bare, start.clone()), (Way::Bubblewrap, start.clone()), (Way::Belljar, start)]);
+        println!(
+            "| `true`, ms | bare {:.2} | bwrap {:.2} | record {:.2} | record/bwrap {:.2} |",
+            ms(medians[0]),
+            ms(medians[1]),
+            ms(medians[2]),
+            ms(medians[2]) / ms(medians[1])
+        );
     } else {
         println!("bwrap is missing: start-up was not compared");
     }
@@ -155,9 +172,11 @@ fn main() {
     } else {
         println!("strace is missing: calls were not compared with it");
     }
-    let work: Vec<(Way, Vec<String>)> = ways.iter().flat_map(|way| [(*way, writer(0)), (*way, writer(CALLS))]).collect();
+    let work: Vec<(Way, Vec<String>)> =
+        ways.iter().flat_map(|way| [(*way, writer(0)), (*way, writer(CALLS))]).collect();
     let medians = bench.medians(rounds.min(7), &work);
-    let per_call: Vec<f64> = medians.chunks(2).map(|pair| (pair[1].as_secs_f64() - pair[0].as_secs_f64()) * 1e6 / CALLS as f64).collect();
+    let per_call: Vec<f64> =
+        medians.chunks(2).map(|pair| (pair[1].as_secs_f64() - pair[0].as_secs_f64()) * 1e6 / CALLS as f64).collect();
     println!("| 64-byte write, us a call | bare {:.2} | record {:.2} |", per_call[0], per_call[1]);
     if let Some(strace) = per_call.get(2) {
         let ratio = (strace - per_call[0]) / (per_call[1] - per_call[0]);
@@ -166,5 +185,9 @@ fn main() {
 
     let events = number("EVENTS", 5_000_000);
     let (peak, took) = peak_memory(bench.command(Way::Belljar, &writer(events)));
-    println!("| {events} events | peak memory {peak:.1} MiB | {:.1} s | {:.0} events/s |", took.as_secs_f64(), events as f64 / took.as_secs_f64());
+    println!(
+        "| {events} events | peak memory {peak:.1} MiB | {:.1} s | {:.0} events/s |",
+        took.as_secs_f64(),
+        events as f64 / took.as_secs_f64()
+    );
 }

@@ -134,7 +134,7 @@ fn check(lab: &Lab, name: &str, scenario: &Scenario) -> Vec<String> {
         match findings.iter().find(|finding| expected.fits(finding)) {
             None => wrong.push(format!("no finding like {expected:?}")),
             Some(finding) if finding["chain"].as_array().is_none_or(Vec::is_empty) => {
-                wrong.push(format!("no chain: {finding}"))
+                wrong.push(format!("no chain: {finding}"));
             }
             Some(_) => {}
         }

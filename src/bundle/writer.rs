@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::BundleError;
 use super::cast::Cast;
+use super::layer::LayerLog;
 use super::part::{Part, Stream};
 use super::rows::{EventRows, ObjectRows, PayloadRows, ProcessRows, References};
-use super::layer::LayerLog;
 use super::session::{Header, Outcome, Session, State};
 use crate::store::{Process, Record};
 

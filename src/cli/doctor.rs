@@ -21,6 +21,10 @@ pub(super) fn run(_: DoctorArgs) -> anyhow::Result<u8> {
         }
     }
     let able = is_able(&checks);
-    writeln!(out, "\n{}", if able { "belljar works here." } else { "belljar cannot work here until what is MISSING is mended." })?;
+    writeln!(
+        out,
+        "\n{}",
+        if able { "belljar works here." } else { "belljar cannot work here until what is MISSING is mended." }
+    )?;
     Ok(u8::from(!able))
 }

@@ -61,7 +61,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn is_closed(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(<dyn std::error::Error + Send + Sync>::is::<Closed>)
+    cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Closed>)
 }
 
 fn describe(error: &anyhow::Error) -> (String, u8) {

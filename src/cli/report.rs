@@ -20,8 +20,8 @@ use crate::analysis::verdict::{self, Outcome};
 use crate::bundle::{Reader, State};
 use crate::ingest::Observer as _;
 use crate::redact::{Redactor, plain};
-use crate::session::Ended;
 use crate::report::{Report, Style, text};
+use crate::session::Ended;
 use crate::store::Coverage;
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
@@ -215,7 +215,7 @@ mod tests {
 
     fn read(dir: &Path) -> Value {
         let mut page = Vec::new();
-        Source::of(dir).and_then(|source| source.json(&mut page)).expect("readable");
+        Source::open(dir, false).and_then(|source| source.json(&mut page)).expect("readable");
         let text = String::from_utf8(page).expect("UTF-8");
         assert!(!text.contains(MAIL));
         serde_json::from_str(&text).expect("JSON")
@@ -252,11 +252,11 @@ mod tests {
     #[test]
     fn what_is_no_recording_or_cannot_be_read_is_refused() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        assert!(Source::of(dir.path()).is_err());
+        assert!(Source::open(dir.path(), false).is_err());
         let bundle = dir.path().join("x.belljar");
         record(&bundle, false, true);
         std::fs::write(bundle.join("findings.jsonl"), "{\"id\":1}\n").expect("writable");
-        let error = Source::of(&bundle).map(|_| ()).expect_err("no finding").to_string();
+        let error = Source::open(&bundle, false).map(|_| ()).expect_err("no finding").to_string();
         assert!(error.contains("findings.jsonl"), "{error}");
     }
 }

@@ -133,12 +133,18 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
     });
     let analysis = match analysis {
         Ok(analysis) => analysis.map_err(|error| SessionError::Request(error.to_string()))?,
-        Err(_) => return Err(SessionError::Own { what: "prepare the analysis", cause: std::io::Error::other("its thread failed") }),
+        Err(_) => {
+            return Err(SessionError::Own {
+                what: "prepare the analysis",
+                cause: std::io::Error::other("its thread failed"),
+            });
+        }
     };
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
     let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
-    let outcome =
-        jail.map_err(SessionError::from).and_then(|jail| hold(jail, &spec, &mut signals, start_ns, tell, &mut recording));
+    let outcome = jail
+        .map_err(SessionError::from)
+        .and_then(|jail| hold(jail, &spec, &mut signals, start_ns, tell, &mut recording));
     match outcome {
         Ok(held) => {
             let coverage = traces::coverage(&held, &header);
@@ -234,7 +240,8 @@ fn hold(
             })
             .map_err(own("start the recording's thread"))?;
         let terminal = jail.take_terminal().ok_or_else(missing("take the subject's terminal"))?;
-        let terminal = terminal::Terminal::start(terminal, Arc::clone(&queue), start_ns).map_err(own("read the subject's terminal"))?;
+        let terminal = terminal::Terminal::start(terminal, Arc::clone(&queue), start_ns)
+            .map_err(own("read the subject's terminal"))?;
         if let Some(stdin) = jail.take_stdin() {
             terminal::pass_stdin(stdin).map_err(own("pass standard input on"))?;
         }
@@ -277,13 +284,18 @@ fn hold(
                 gid_in_jail: &|id| jail.gid_in_jail(id),
                 start_ns,
             };
-            layer::collect(&source, &queue, layer::Limits::default(), &mut |entry| layer_log.entry(&traces::LayerLine::from(entry)))
+            layer::collect(&source, &queue, layer::Limits::default(), &mut |entry| {
+                layer_log.entry(&traces::LayerLine::from(entry))
+            })
         };
         if let Err(cause) = layer_log.flush() {
             return Err(SessionError::Own { what: "write the list of the layer", cause });
         }
         drop(closing);
-        let ingested = ingest.join().map_err(|_| SessionError::Own { what: "record", cause: std::io::Error::other("the recording's thread failed") })?;
+        let ingested = ingest.join().map_err(|_| SessionError::Own {
+            what: "record",
+            cause: std::io::Error::other("the recording's thread failed"),
+        })?;
         let (totals, broken) = match ingested {
             Ok(totals) => (totals, None),
             Err(error) => ((*error.totals).clone(), Some(error)),
@@ -308,7 +320,11 @@ impl Drop for CloseOnDrop<'_> {
 }
 
 /// Waits for the jail to be empty, ending it when its time is up.
-fn wait(jail: &mut Jail, signals: &mut signals::Signals, limit: Option<Duration>) -> Result<Option<Stop>, SessionError> {
+fn wait(
+    jail: &mut Jail,
+    signals: &mut signals::Signals,
+    limit: Option<Duration>,
+) -> Result<Option<Stop>, SessionError> {
     let begun = Instant::now();
     let (mut first_ended, mut stop) = (None, None);
     loop {
@@ -335,14 +351,19 @@ fn wait(jail: &mut Jail, signals: &mut signals::Signals, limit: Option<Duration>
 fn say(stop: Stop, limit: Option<Duration>) -> String {
     match stop {
         Stop::Interrupt => "the analyst ended the subject".into(),
-        Stop::Timeout => format!("the subject was ended by the timeout of {} s", limit.unwrap_or_default().as_secs_f32()),
-        Stop::Linger => format!("processes that outlived the subject's first one were ended after {} s", LINGER.as_secs()),
+        Stop::Timeout => {
+            format!("the subject was ended by the timeout of {} s", limit.unwrap_or_default().as_secs_f32())
+        }
+        Stop::Linger => {
+            format!("processes that outlived the subject's first one were ended after {} s", LINGER.as_secs())
+        }
     }
 }
 
 fn push_note(queue: &Queue, note: &str, start_ns: u64) -> Result<(), belljar_sandbox::event::Closed> {
     queue.push(|batch| {
-        let mut event = Event::new(monotonic_ns().saturating_sub(start_ns), Witness::Jail, Kind::Notice, ProcessKey(0), 0);
+        let mut event =
+            Event::new(monotonic_ns().saturating_sub(start_ns), Witness::Jail, Kind::Notice, ProcessKey(0), 0);
         event.detail = batch.put(note.as_bytes());
         batch.events.push(event);
     })

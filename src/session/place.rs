@@ -28,7 +28,12 @@ pub(super) struct Place {
 /// Decides for a caller in `current` who typed `program`. `homes` are the home directories of the
 /// machine, the caller's own among them. Programs are looked for on the host (`exists`, which
 /// gives a file's path without links).
-pub(super) fn place(current: &Path, program: &OsStr, homes: &[PathBuf], exists: impl Fn(&Path) -> Option<PathBuf>) -> Place {
+pub(super) fn place(
+    current: &Path,
+    program: &OsStr,
+    homes: &[PathBuf],
+    exists: impl Fn(&Path) -> Option<PathBuf>,
+) -> Place {
     let mut place = Place::default();
     let shown = match refusal(current, homes) {
         None => {
@@ -39,7 +44,9 @@ pub(super) fn place(current: &Path, program: &OsStr, homes: &[PathBuf], exists: 
             true
         }
         Some(reason) => {
-            place.notes.push(format!("the current directory {} is not shown to the subject: {reason}", current.display()));
+            place
+                .notes
+                .push(format!("the current directory {} is not shown to the subject: {reason}", current.display()));
             false
         }
     };
@@ -68,7 +75,11 @@ fn refusal(current: &Path, homes: &[PathBuf]) -> Option<String> {
         return Some("the jail has its own".into());
     }
     let home = homes.iter().find(|home| home.starts_with(current))?;
-    Some(if home == current { "it is a home directory".into() } else { format!("it holds the home directory {}", home.display()) })
+    Some(if home == current {
+        "it is a home directory".into()
+    } else {
+        format!("it holds the home directory {}", home.display())
+    })
 }
 
 /// A path without `.` and `..`, as far as that can be said without looking.
@@ -96,7 +107,8 @@ pub(super) fn homes() -> Vec<PathBuf> {
         let home = PathBuf::from(fields.nth(2)?);
         ((id == 0 || id >= 1000) && home.is_dir() && home != Path::new("/")).then_some(home)
     });
-    let mut homes: Vec<PathBuf> = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_dir()).into_iter().chain(people).collect();
+    let mut homes: Vec<PathBuf> =
+        std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_dir()).into_iter().chain(people).collect();
     // The caller may come by another name of the same directory.
     let real: Vec<PathBuf> = homes.iter().filter_map(|home| fs::canonicalize(home).ok()).collect();
     homes.extend(real);
@@ -115,7 +127,10 @@ mod tests {
     #[test]
     fn a_working_directory_is_shown_and_written_to_the_layer() {
         let place = decide("/home/ida/vendor", "./installer");
-        assert_eq!(place.binds, [Bind { source: "/home/ida/vendor".into(), target: "/home/ida/vendor".into(), writable: true }]);
+        assert_eq!(
+            place.binds,
+            [Bind { source: "/home/ida/vendor".into(), target: "/home/ida/vendor".into(), writable: true }]
+        );
         assert_eq!((place.workdir, place.program, place.notes.len()), (Some("/home/ida/vendor".into()), None, 0));
     }
 
@@ -131,7 +146,10 @@ mod tests {
     #[test]
     fn a_program_of_a_home_is_shown_alone() {
         let place = decide("/home/ida", "./installer");
-        assert_eq!(place.binds, [Bind { source: "/home/ida/installer".into(), target: "/home/ida/installer".into(), writable: false }]);
+        assert_eq!(
+            place.binds,
+            [Bind { source: "/home/ida/installer".into(), target: "/home/ida/installer".into(), writable: false }]
+        );
         assert_eq!(place.program, Some("/home/ida/installer".into()));
         let place = decide("/tmp/x", "../../home/ida/bin/tool");
         assert_eq!(place.binds[1].target, Path::new("/home/ida/bin/tool"));

@@ -75,9 +75,11 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     if let Some(path) = &request.declaration {
         profile.declare(Declaration::load(path)?);
     }
-    let current = std::env::current_dir().map_err(|cause| SessionError::Own { what: "find the current directory", cause })?;
+    let current =
+        std::env::current_dir().map_err(|cause| SessionError::Own { what: "find the current directory", cause })?;
     let program = request.command.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let place = place(&current, program, &homes(), |path| std::fs::canonicalize(path).ok().filter(|path| path.is_file()));
+    let place =
+        place(&current, program, &homes(), |path| std::fs::canonicalize(path).ok().filter(|path| path.is_file()));
     let output = request.output.unwrap_or_else(|| name_bundle(program));
     let seed = request.seed.or(profile.seed()).unwrap_or_else(random_seed);
     let mut realised = profile.realise(seed)?;
@@ -111,7 +113,11 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         clocks: Clocks::now(),
         profile: ProfileInfo { name: profile.name().to_owned(), sha256: effective.sha256, seed },
         profile_toml: effective.text,
-        assets: realised.assets.iter().map(|asset| AssetInfo { name: asset.name.clone(), class: asset.class.clone() }).collect(),
+        assets: realised
+            .assets
+            .iter()
+            .map(|asset| AssetInfo { name: asset.name.clone(), class: asset.class.clone() })
+            .collect(),
         terminal: request.terminal,
         payload_limit: request.payload,
         capture_limit: CAPTURE as u64,
@@ -141,7 +147,11 @@ fn witnesses((name, reason): (&'static str, String)) -> Vec<WitnessInfo> {
         used(name, &reason),
         used("layer", "what the subject left on disk, read when it had ended"),
         used("terminal", "the subject's own screen"),
-        WitnessInfo { name: "gateway".into(), used: false, reason: "not in this version: connections to elsewhere fail".into() },
+        WitnessInfo {
+            name: "gateway".into(),
+            used: false,
+            reason: "not in this version: connections to elsewhere fail".into(),
+        },
     ]
 }
 

@@ -26,7 +26,9 @@ impl Terminal {
     /// on a subject that has closed its own side.
     pub(super) fn start(master: OwnedFd, queue: Arc<Queue>, start_ns: u64) -> std::io::Result<Self> {
         let (ended, done) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let reader = std::thread::Builder::new().name("belljar-terminal".into()).spawn(move || read(master, &queue, start_ns, &ended))?;
+        let reader = std::thread::Builder::new()
+            .name("belljar-terminal".into())
+            .spawn(move || read(master, &queue, start_ns, &ended))?;
         Ok(Self { done, reader })
     }
 

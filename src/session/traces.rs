@@ -131,9 +131,18 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
     blind.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     blind.extend(stats.error.iter().map(|error| format!("the notify witness ended early: {error}")));
     // What a witness could not bring into the stream is lost all the same.
-    let outside = stats.lost + stats.callers_unknown + stats.internal_errors + held.layer.not_read + u64::from(stats.error.is_some());
+    let outside = stats.lost
+        + stats.callers_unknown
+        + stats.internal_errors
+        + held.layer.not_read
+        + u64::from(stats.error.is_some());
     Coverage {
-        witness: header.witnesses.iter().find(|witness| witness.used).map(|witness| witness.name.clone()).unwrap_or_default(),
+        witness: header
+            .witnesses
+            .iter()
+            .find(|witness| witness.used)
+            .map(|witness| witness.name.clone())
+            .unwrap_or_default(),
         events: held.totals.events,
         lost: held.totals.all_lost() + outside,
         refused_calls: held.totals.refused.keys().cloned().collect(),

@@ -495,7 +495,8 @@ fn terminal(plan: &Plan) -> Outcome<RawFd> {
     let master = rustix::fs::open(c"/dev/pts/ptmx", flags, Mode::empty()).at(Step::Terminal, 1)?;
     let unlock: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int (ioctl_tty(2)).
-    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) }).at(Step::Terminal, 2)?;
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock) })
+        .at(Step::Terminal, 2)?;
     let slave = rustix::fs::open(c"/dev/pts/0", flags, Mode::empty()).at(Step::Terminal, 3)?;
     if plan.map.is_range() {
         rustix::fs::fchown(&slave, Some(rustix::fs::Uid::from_raw(plan.uid)), None).at(Step::Terminal, 3)?;
@@ -503,7 +504,8 @@ fn terminal(plan: &Plan) -> Outcome<RawFd> {
     rustix::process::ioctl_tiocsctty(&slave).at(Step::Terminal, 4)?;
     let size = libc::winsize { ws_col: plan.terminal.0, ws_row: plan.terminal.1, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCSWINSZ reads one struct winsize.
-    Errno::result(unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).at(Step::Terminal, 5)?;
+    Errno::result(unsafe { libc::ioctl(slave.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })
+        .at(Step::Terminal, 5)?;
     keep(master, TERMINAL_FD).at(Step::Terminal, 6)?;
     Ok(slave.into_raw_fd())
 }

@@ -78,7 +78,11 @@ fn redactor(reader: &Reader, args: &EventsArgs) -> anyhow::Result<Redactor> {
         Err(_) if args.reveal => Vec::new(),
         // Without the values nobody knows what to mask.
         Err(error) => {
-            let failure = Failure { message: format!("cannot tell which values were planted: {error}"), code: FAILED, hint: None };
+            let failure = Failure {
+                message: format!("cannot tell which values were planted: {error}"),
+                code: FAILED,
+                hint: None,
+            };
             return Err(failure.hint("--reveal prints the events with nothing masked").into());
         }
     };
