@@ -341,6 +341,10 @@ fn a_relative_program_of_the_current_directory_runs() {
                 .contains(&format!("installing in {}", lab.work().display()))
         );
         assert!(!lab.work().join("made").exists(), "what it writes goes to the layer");
+        let cast = |bundle: &Path| fs::read_to_string(bundle.join("terminal.cast")).expect("cast");
+        let listed = lab.record(&[], &["sh", "-c", "ls -a; ls -d *.belljar; cat *.belljar/profile.toml"]);
+        assert!(cast(&listed.bundle).contains("installer"), "control: the directory is shown");
+        assert!(!cast(&listed.bundle).contains("0.belljar"), "recordings are not: {}", cast(&listed.bundle));
         assert_eq!(lab.events(&recorded.bundle, "witness:layer op:file-created path:*/made").len(), 1);
         let hashed = report["subject"]["executables"].as_array().expect("executables");
         let own = Command::new("sha256sum").arg("/bin/sh").output().expect("sha256sum");

@@ -182,6 +182,7 @@ fn jail() -> Check {
         user: User { name: "user".into(), uid: 1000, gid: 1000, home: "/home/user".into() },
         rootfs: Rootfs::Host,
         binds: Vec::new(),
+        hidden: Vec::new(),
         identity: Identity {
             hostname: "doctor".into(),
             machine_id: "0".repeat(32),

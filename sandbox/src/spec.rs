@@ -23,6 +23,8 @@ pub struct Spec {
     pub rootfs: Rootfs,
     /// Host paths shown to the subject on request.
     pub binds: Vec<Bind>,
+    /// Host paths that stay out of sight even below a shown one: the recording itself.
+    pub hidden: Vec<PathBuf>,
     /// What the machine pretends to be.
     pub identity: Identity,
     /// Files of the furnished places.

@@ -122,6 +122,9 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         payload_limit: request.payload,
         capture_limit: CAPTURE as u64,
     };
+    // The subject must find neither this recording nor earlier ones beside its program.
+    let mut hidden = vec![without_links(&current.join(&output))];
+    hidden.extend(recordings(&current));
     let spec = Spec {
         argv,
         env: realised.env,
@@ -129,6 +132,7 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         user: realised.user,
         rootfs: request.rootfs.map_or(Rootfs::Host, Rootfs::Image),
         binds,
+        hidden,
         identity: realised.identity,
         plants: realised.plants,
         assets: realised.assets,
@@ -188,6 +192,18 @@ fn name_bundle(program: &OsStr) -> PathBuf {
         .collect();
     let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
     PathBuf::from(format!("./{}-{now}.belljar", tame.trim_start_matches(['.', '-'])))
+}
+
+/// The path of something that is yet to be made, in a directory whose own path has no links.
+fn without_links(path: &Path) -> PathBuf {
+    let real = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    real.zip(path.file_name()).map_or_else(|| path.to_owned(), |(parent, name)| parent.join(name))
+}
+
+/// Recordings in a directory, by their names' ending.
+fn recordings(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "belljar"))
 }
 
 /// A seed below 2^53, which every JSON reader holds exactly.

@@ -124,6 +124,7 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         (stats.names_unknown, "descriptors or paths whose name could not be resolved"),
         (stats.callers_unknown, "calls of processes that could not be identified"),
         (stats.unknown_numbers, "calls with a number this version does not know, answered with ENOSYS"),
+        (stats.killed, "processes ended because they called by an interface that is not watched (x32)"),
         (stats.internal_errors, "mistakes of the witness itself that were caught"),
         (held.layer.not_read, "files or directories of the layer that could not be read"),
         (held.layer.not_kept, "files of the layer of which no copy was kept"),

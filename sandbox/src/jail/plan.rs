@@ -166,6 +166,7 @@ impl Plan {
             builder.plant(plant)?;
         }
         builder.bind_files(files)?;
+        builder.hide()?;
         builder.finish(stdin, filter)
     }
 }
@@ -308,6 +309,23 @@ impl Builder<'_> {
                     target: c_string(target.strip_prefix(b"/").unwrap_or(target), "path")?,
                     read_only: true,
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Covers host paths that lie below shown directories.
+    fn hide(&mut self) -> Result<(), JailError> {
+        for hidden in &self.spec.hidden {
+            for place in 0..self.drafts.len() {
+                let draft = &self.drafts[place];
+                let Some((_, source)) = &draft.source else { continue };
+                if let Ok(below) = hidden.strip_prefix(source)
+                    && !below.as_os_str().is_empty()
+                {
+                    let path = draft.target.join(below);
+                    self.put_in(place, &path, Node::Whiteout, 0, 0, 0)?;
+                }
             }
         }
         Ok(())

@@ -29,6 +29,7 @@ pub fn spec(argv: &[&str]) -> Spec {
         user: User { name: "anna".into(), uid: 1000, gid: 1000, home: "/home/anna".into() },
         rootfs: Rootfs::Host,
         binds: Vec::new(),
+        hidden: Vec::new(),
         identity: Identity {
             hostname: "ws-0417".into(),
             machine_id: "0123456789abcdef0123456789abcdef".into(),
