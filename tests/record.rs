@@ -118,7 +118,8 @@ fn a_killed_belljar_leaves_a_readable_bundle_and_nothing_else() {
             .expect("belljar runs");
         let pid = belljar.id();
         wait_until("the subject runs", || processes_with(&token).len() >= 2);
-        std::thread::sleep(Duration::from_millis(600));
+        let writes = || lab.events(&bundle, "op:write path:/tmp/f").len();
+        wait_until("the recording grows", || bundle.join("events.arrows").exists() && writes() > 10);
         kill(Pid::from_raw(pid as i32), Signal::SIGKILL).expect("kill");
         belljar.wait().expect("wait");
         wait_until("the jail is gone", || processes_with(&token).is_empty());
@@ -126,7 +127,7 @@ fn a_killed_belljar_leaves_a_readable_bundle_and_nothing_else() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         assert!(!mounts.contains(&*lab.work().to_string_lossy()), "{mounts}");
         assert!(!lab.events(&bundle, "verb:collect asset:customers").is_empty(), "what was seen before is there");
-        assert!(lab.events(&bundle, "op:write path:/tmp/f").len() > 10);
+        assert!(writes() > 10);
         let report = lab.belljar().args(["report", "--format", "json"]).arg(&bundle).output().expect("belljar runs");
         let json: Value = serde_json::from_slice(&report.stdout).expect("a report");
         assert!(matches!(report.status.code(), Some(11 | 12)), "{:?} {}", report.status, text(&report.stderr));

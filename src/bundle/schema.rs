@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, Witness};
+use belljar_sandbox::event::{Abi, Kind, LayerChange};
 
 use crate::store::ops;
 
@@ -22,43 +22,7 @@ pub(crate) const PAYLOADS: &str = "belljar.payloads/1";
 /// A closed set of values and their words; the position is the number in the column.
 pub(crate) type Words<T> = &'static [(T, &'static str)];
 
-pub(crate) const WITNESSES: Words<Witness> = &[
-    (Witness::Ebpf, "ebpf"),
-    (Witness::Notify, "notify"),
-    (Witness::Gateway, "gateway"),
-    (Witness::Layer, "layer"),
-    (Witness::Terminal, "terminal"),
-    (Witness::Jail, "jail"),
-];
-
-pub(crate) const DECISIONS: Words<Decision> = &[
-    (Decision::Allowed, "allowed"),
-    (Decision::Denied, "denied"),
-    (Decision::Faked, "faked"),
-    (Decision::Asked, "asked"),
-];
-
-pub(crate) const AUTHORITIES: Words<Authority> =
-    &[(Authority::Observed, "observed"), (Authority::Enforced, "enforced")];
-
-pub(crate) const ABIS: Words<Abi> =
-    &[(Abi::X86_64, "x86_64"), (Abi::I386, "i386"), (Abi::X32, "x32"), (Abi::Unknown, "unknown")];
-
-pub(crate) const OBJECT_KINDS: Words<ObjectKind> = &[
-    (ObjectKind::None, "none"),
-    (ObjectKind::File, "file"),
-    (ObjectKind::Pipe, "pipe"),
-    (ObjectKind::Unix, "unix"),
-    (ObjectKind::Tcp, "tcp"),
-    (ObjectKind::Udp, "udp"),
-    (ObjectKind::Socket, "socket"),
-    (ObjectKind::Terminal, "terminal"),
-    (ObjectKind::Device, "device"),
-    (ObjectKind::Memfd, "memfd"),
-    (ObjectKind::Anon, "anon"),
-    (ObjectKind::Process, "process"),
-    (ObjectKind::Other, "other"),
-];
+pub(crate) use crate::store::words::{ABIS, AUTHORITIES, DECISIONS, OBJECT_KINDS, WITNESSES};
 
 /// Number and interface of a call stand in columns of their own; these here are blank.
 pub(crate) const KINDS: Words<Kind> = &[

@@ -8,12 +8,17 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ObjectKind, Witness};
+use belljar_sandbox::event::{Kind, ObjectKind};
+use belljar_sandbox::witness::syscalls::Arg;
 use belljar_sandbox::witness::syscalls::show::errno_name;
-use belljar_sandbox::witness::syscalls::{Arg, Category};
 
 use super::Context;
 use super::ast::Op;
+use crate::store::words::{
+    ABI_WORDS as ABIS, AUTHORITY_WORDS as AUTHORITIES, CATEGORY_WORDS as CATEGORIES, DECISION_WORDS as DECISIONS,
+    OBJECT_KIND_WORDS as KINDS, WITNESS_WORDS as WITNESSES,
+};
+pub use crate::store::words::{abi, authority, category, decision, object_kind, witness};
 use crate::store::{Object, Record, Verb, ops};
 
 /// What a field's values are, and so how they are written and compared.
@@ -425,47 +430,3 @@ const VERBS: [&str; 8] = {
     }
     names
 };
-
-/// A list of words and the function that names a variant by one of them.
-macro_rules! names {
-    ($(#[$doc:meta])* $list:ident, $function:ident($type:ident): $($variant:ident => $name:literal),+ $(,)?) => {
-        const $list: [&str; [$($name),+].len()] = [$($name),+];
-        $(#[$doc])*
-        pub fn $function(value: $type) -> &'static str {
-            match value { $($type::$variant => $name),+ }
-        }
-    };
-}
-
-names! {
-    /// The word for a witness.
-    WITNESSES, witness(Witness):
-    Ebpf => "ebpf", Notify => "notify", Gateway => "gateway", Layer => "layer", Terminal => "terminal", Jail => "jail",
-}
-names! {
-    /// The word for an interface.
-    ABIS, abi(Abi): X86_64 => "x86_64", I386 => "i386", X32 => "x32", Unknown => "unknown",
-}
-names! {
-    /// The word for a decision.
-    DECISIONS, decision(Decision): Allowed => "allowed", Denied => "denied", Faked => "faked", Asked => "asked",
-}
-names! {
-    /// The word for an authority.
-    AUTHORITIES, authority(Authority): Observed => "observed", Enforced => "enforced",
-}
-names! {
-    /// The word for a kind of object.
-    KINDS, object_kind(ObjectKind):
-    None => "none", File => "file", Pipe => "pipe", Unix => "unix", Tcp => "tcp", Udp => "udp", Socket => "socket",
-    Terminal => "terminal", Device => "device", Memfd => "memfd", Anon => "anon", Process => "process",
-    Other => "other",
-}
-names! {
-    /// The word for a call's category.
-    CATEGORIES, category(Category):
-    Open => "open", Read => "read", Write => "write", Change => "change", Attribute => "attribute", Look => "look",
-    Descriptor => "descriptor", Network => "network", Send => "send", Receive => "receive", Process => "process",
-    Signal => "signal", Memory => "memory", Mount => "mount", Trace => "trace", Kernel => "kernel", Clock => "clock",
-    System => "system", Ipc => "ipc",
-}

@@ -7,6 +7,7 @@ mod process;
 mod record;
 mod totals;
 mod verb;
+pub mod words;
 
 pub use coverage::{Coverage, Executable};
 pub use intern::{Interned, Interner};

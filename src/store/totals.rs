@@ -3,20 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use belljar_sandbox::event::{Decision, Kind, Witness};
+use belljar_sandbox::event::{Decision, Kind};
 use serde::{Deserialize, Serialize};
 
+use super::words::WITNESSES;
 use super::{Record, ops};
-
-/// All witnesses, by their number.
-const WITNESSES: [(Witness, &str); 6] = [
-    (Witness::Ebpf, "ebpf"),
-    (Witness::Notify, "notify"),
-    (Witness::Gateway, "gateway"),
-    (Witness::Layer, "layer"),
-    (Witness::Terminal, "terminal"),
-    (Witness::Jail, "jail"),
-];
 
 /// Sums over a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
