@@ -222,6 +222,7 @@ for name in ["mem", "environ", "exe"]:
     spec.workdir = "/".into();
     let screen = shell(&spec, script);
     assert_eq!(screen, "own child 0\npid 1 -1 1\nmem 13\nenviron 13\nexe 13\n");
+    assert_eq!(shell(&spec, "cat /proc/1/comm; tr '\\0' ' ' < /proc/1/cmdline | head -c 11"), "systemd\n/sbin/init ");
 }
 
 #[test]

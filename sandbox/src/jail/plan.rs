@@ -116,6 +116,8 @@ pub(crate) struct Plan {
     pub stdin: RawFd,
     pub terminal: (u16, u16),
     pub filter: Vec<libc::sock_filter>,
+    /// Where this process keeps its arguments, for pid 1 to put others there.
+    pub arguments: std::ops::Range<usize>,
     /// Paths the program may be at; the first that is there is executed.
     pub candidates: Vec<CString>,
     pub argv: Vec<CString>,
@@ -485,6 +487,7 @@ impl Builder<'_> {
             },
             terminal: spec.terminal,
             filter,
+            arguments: arguments(),
             candidates,
             argv,
             env,
@@ -517,6 +520,17 @@ fn program(spec: &Spec) -> Result<Program, JailError> {
     };
     let env = spec.env.iter().map(pair).collect::<Result<_, _>>()?;
     Ok((candidates, argv, env))
+}
+
+/// The addresses of this process's argument strings: fields 48 and 49 of `/proc/self/stat`
+/// (`proc_pid_stat(5)`); empty when they cannot be told.
+fn arguments() -> std::ops::Range<usize> {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field, a name in parentheses, may hold anything; the third follows its last `)`.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut numbers = fields.split_whitespace().skip(45).map_while(|field| field.parse().ok());
+    let (start, end) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if start == 0 || end < start { 0..0 } else { start..end }
 }
 
 fn limits(spec: &Spec) -> Vec<Limit> {

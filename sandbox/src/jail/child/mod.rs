@@ -198,6 +198,7 @@ fn keep(fd: OwnedFd, number: RawFd) -> Result<(), Errno> {
 
 /// Forks the subject off and lets it go once the parent watches. Returns its pid in the jail.
 fn start(plan: &Plan, shared: &Shared) -> Outcome<i32> {
+    rename(&plan.arguments);
     let slave = subject::terminal(plan)?;
     wait(shared, Stage::Adopted);
     // Where the parent has no privilege it may fetch descriptors from a dumpable process only.
@@ -224,6 +225,21 @@ fn start(plan: &Plan, shared: &Shared) -> Outcome<i32> {
             }
             shared.advance(Stage::Sealed);
             Ok(subject)
+        }
+    }
+}
+
+/// Gives pid 1 the name that software expects there: some looks for who watches it.
+fn rename(arguments: &std::ops::Range<usize>) {
+    const NAME: &[u8] = b"/sbin/init";
+    // SAFETY: a NUL-ended name of less than 16 bytes. The range is where the kernel says that this
+    // process (and so its copy) keeps its argument strings: mapped, writable, used by nobody here.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, c"systemd".as_ptr());
+        if arguments.len() > NAME.len() {
+            let start = ptr::with_exposed_provenance_mut::<u8>(arguments.start);
+            ptr::write_bytes(start, 0, arguments.len());
+            ptr::copy_nonoverlapping(NAME.as_ptr(), start, NAME.len());
         }
     }
 }
