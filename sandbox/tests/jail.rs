@@ -161,6 +161,41 @@ fn a_package_can_be_installed() {
     assert!(!fs::exists("/usr/bin/bj-probe").expect("stat"));
 }
 
+/// A directory that holds a shell and what it needs, and nothing else.
+fn small_image() -> tempfile::TempDir {
+    let image = tempfile::tempdir().expect("tempdir");
+    let copy = |host: &str| {
+        let target = image.path().join(host.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().expect("parent")).expect("mkdir");
+        fs::copy(host, &target).expect("copy");
+    };
+    for program in ["/bin/sh", "/bin/cat", "/bin/ls"] {
+        copy(program);
+        let needs = std::process::Command::new("ldd").arg(program).output().expect("ldd");
+        let needs = String::from_utf8_lossy(&needs.stdout).into_owned();
+        needs.split_whitespace().filter(|word| word.starts_with('/')).for_each(copy);
+    }
+    fs::create_dir_all(image.path().join("etc")).expect("mkdir");
+    fs::write(image.path().join("etc/vendor-release"), "an image of its own\n").expect("write");
+    fs::set_permissions(image.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    image
+}
+
+#[test]
+fn an_image_takes_the_place_of_the_host() {
+    let image = small_image();
+    let mut spec = spec(&[]);
+    spec.rootfs = Rootfs::Image(image.path().to_path_buf());
+    let screen = shell(
+        &spec,
+        "cat /etc/vendor-release /etc/machine-id; ls /usr/bin/env; echo x > ~/mine; ls ~; echo $$ > /etc/changed",
+    );
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines[..2], ["an image of its own", "0123456789abcdef0123456789abcdef"], "{screen}");
+    assert!(screen.contains("No such file") && lines.contains(&"mine"), "{screen}");
+    assert!(!image.path().join("etc/changed").exists());
+}
+
 #[test]
 fn binds_show_what_was_asked_for_and_writes_go_to_the_layer() {
     let host = tempfile::tempdir().expect("tempdir");

@@ -124,22 +124,23 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
         tell(Status::Note(note));
     }
     let start_ns = header.clocks.monotonic_ns;
-    let mut writer = Writer::create(&output, &header)?;
-    let layer_log = writer.layer_log()?;
-    let (jail, analysis) = std::thread::scope(|scope| {
-        // The matcher takes about as long to make as the jail does.
-        let analysis = scope.spawn(|| Analysis::new(spec.assets.clone(), rules.clone()));
-        (Jail::spawn(&spec, notify::program()), analysis.join())
+    let (jail, made) = std::thread::scope(|scope| {
+        // The recording's files and the matcher take about as long to make as the jail does.
+        let made = scope.spawn(|| {
+            let writer = Writer::create(&output, &header)?;
+            let layer_log = writer.layer_log()?;
+            let analysis = Analysis::new(spec.assets.clone(), rules.clone());
+            Ok::<_, SessionError>((
+                writer,
+                layer_log,
+                analysis.map_err(|error| SessionError::Request(error.to_string()))?,
+            ))
+        });
+        (Jail::spawn(&spec, notify::program()), made.join())
     });
-    let analysis = match analysis {
-        Ok(analysis) => analysis.map_err(|error| SessionError::Request(error.to_string()))?,
-        Err(_) => {
-            return Err(SessionError::Own {
-                what: "prepare the analysis",
-                cause: std::io::Error::other("its thread failed"),
-            });
-        }
-    };
+    let failed =
+        |_| SessionError::Own { what: "prepare the recording", cause: std::io::Error::other("its thread failed") };
+    let (mut writer, layer_log, analysis) = made.map_err(failed)??;
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
     let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
     let outcome = jail
