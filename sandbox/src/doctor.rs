@@ -7,8 +7,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use crate::jail::{Cgroup, Exit, Jail, probe_user_namespace};
 use crate::spec::{Identity, Limits, Rootfs, Spec, Stdin, User};
 
@@ -225,10 +223,4 @@ fn jail() -> Check {
 /// Whether belljar can work here at all.
 pub fn is_able(checks: &[Check]) -> bool {
     checks.iter().all(|check| check.state != State::Missing)
-}
-
-/// The kernel's release and machine, as `uname(2)` gives them.
-pub fn kernel_release() -> Result<(String, String), Errno> {
-    let name = nix::sys::utsname::uname()?;
-    Ok((name.release().to_string_lossy().into_owned(), name.machine().to_string_lossy().into_owned()))
 }

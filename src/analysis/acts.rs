@@ -554,9 +554,7 @@ impl Analysis {
         link: Link,
     ) {
         let Some(object) = record.object else { return };
-        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
-        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
-        self.collected_under(asset, key);
+        let key = self.collect_key(asset, record);
         let confidence = if markers.is_empty() { Confidence::Suspected } else { Confidence::Proven };
         self.claim(
             key,
@@ -597,9 +595,7 @@ impl Analysis {
             Some(asset) if asset.class == "device" => Channel::Device,
             _ => Channel::Other,
         };
-        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
-        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
-        self.collected_under(asset, key);
+        let key = self.collect_key(asset, record);
         self.claim(
             key,
             record,
@@ -636,11 +632,15 @@ impl Analysis {
         true
     }
 
-    fn collected_under(&mut self, asset: usize, key: u64) {
+    /// Which finding a program's collect of an asset is; remembered, to be confirmed later.
+    fn collect_key(&mut self, asset: usize, record: &Record<'_>) -> u64 {
+        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
+        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
         let keys = self.collected.entry(asset).or_default();
         if keys.len() < 64 && !keys.contains(&key) {
             keys.push(key);
         }
+        key
     }
 
     /// The process holds the asset from now on.

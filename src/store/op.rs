@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use belljar_sandbox::event::{Abi, Kind, LayerChange};
-use belljar_sandbox::witness::syscalls::{Category, lookup};
+use belljar_sandbox::witness::syscalls::{Category, X32_BIT, lookup};
 
-/// Bit 30 of a call's number says x32 on x86-64 (`__X32_SYSCALL_BIT` of asm/unistd.h).
-const X32_BIT: u32 = 1 << 30;
 /// Numbers at or above this are no call of any interface (x32 ends at 547).
 const NUMBERS: u32 = 1024;
 /// Index of "unknown": a call whose number the table does not know.
@@ -49,11 +47,7 @@ impl Ops {
         let calls = [Abi::X86_64, Abi::I386, Abi::X32].map(|abi| {
             (0..NUMBERS)
                 .map(|nr| {
-                    let call = lookup(abi, nr).or_else(|| match abi {
-                        Abi::X32 => lookup(abi, nr | X32_BIT),
-                        _ => None,
-                    });
-                    call.map_or(UNKNOWN, |call| {
+                    lookup(abi, nr).map_or(UNKNOWN, |call| {
                         *known.entry(call.name).or_insert_with(|| {
                             names.push(call.name);
                             categories.push(Some(call.category));

@@ -115,11 +115,6 @@ impl Cgroup {
         fs::write(group.join("cgroup.freeze"), if on { "1" } else { "0" }).is_ok()
     }
 
-    /// Whether the subject can be frozen.
-    pub fn can_freeze(&self) -> bool {
-        self.unified.is_some()
-    }
-
     /// All directories, for the janitor.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.unified.iter().chain(&self.legacy).map(PathBuf::as_path)

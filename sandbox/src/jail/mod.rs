@@ -442,7 +442,7 @@ fn send(socket: BorrowedFd<'_>, trees: &[OwnedFd]) -> Result<(), JailError> {
 }
 
 /// A witness holds a few descriptors for each process it watches.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard

@@ -11,8 +11,7 @@ use crate::witness::syscalls::{self, Watch};
 pub(super) const ARCH_X86_64: u32 = 0xc000_003e;
 /// `AUDIT_ARCH_I386` of `linux/audit.h`.
 pub(super) const ARCH_I386: u32 = 0x4000_0003;
-/// `__X32_SYSCALL_BIT` of `asm/unistd.h`.
-pub(super) const X32_BIT: u32 = 0x4000_0000;
+pub(super) use crate::witness::syscalls::X32_BIT;
 /// Numbers from here on are in no table: the kernels' highest are below 600 in both interfaces.
 pub(super) const NUMBERS: u32 = 1024;
 

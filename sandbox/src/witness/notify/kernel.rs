@@ -170,15 +170,3 @@ pub(super) fn send_to(socket: BorrowedFd<'_>, bytes: &[u8], flags: i32, address:
     };
     errno_or(sent)
 }
-
-/// Lets this process have as many descriptors as it may: each process of the subject takes four.
-pub(super) fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls take a pointer to the structure above.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < limit.rlim_max {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-    }
-}

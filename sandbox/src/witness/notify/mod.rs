@@ -86,7 +86,7 @@ impl Notify {
     /// Starts receiving. Trapped calls have waited until now.
     pub fn start(context: Context) -> Result<Self, NotifyError> {
         let Context { listener, init_pid, start_ns, capture, assets, queue } = context;
-        kernel::raise_descriptor_limit();
+        crate::jail::raise_descriptor_limit();
         kernel::set_sync_wake_up(listener.as_fd());
         let listener = Arc::new(listener);
         let sink = Arc::new(Sink::new(queue, start_ns));

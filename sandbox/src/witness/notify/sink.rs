@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::time::ClockId;
-
 use crate::event::{Batch, Queue};
 
 /// What the witness has counted, and what ended it.
@@ -78,11 +76,7 @@ impl Sink {
 
     /// Nanoseconds since the session began.
     pub(super) fn now(&self) -> u64 {
-        let now = rustix::time::clock_gettime(ClockId::Monotonic);
-        (now.tv_sec as u64)
-            .saturating_mul(1_000_000_000)
-            .saturating_add(now.tv_nsec as u64)
-            .saturating_sub(self.start_ns)
+        crate::jail::monotonic_ns().saturating_sub(self.start_ns)
     }
 
     /// Lets `fill` append events; it is told the time.
