@@ -66,7 +66,8 @@ impl Cgroup {
             let set = this.unified.as_ref().is_some_and(|group| fs::write(group.join(file), limit.to_string()).is_ok());
             let Some(legacy_file) = legacy_file.filter(|_| !set) else { continue };
             if let Err(error) = this.limit(&here, &name, controller, limit, legacy_file) {
-                this.missing.push(format!("no {controller} controller ({error}): what the subject uses of it is not limited"));
+                this.missing
+                    .push(format!("no {controller} controller ({error}): what the subject uses of it is not limited"));
             }
         }
         this
