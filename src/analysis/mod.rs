@@ -370,7 +370,7 @@ impl Observer for Analysis {
             Kind::Layer(change) => self.layer(change, record, &mut touched),
             Kind::TerminalOutput => self.shown(record, &mut touched),
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
-            Kind::ProcessStart | Kind::Notice => {}
+            Kind::ProcessStart | Kind::Notice | Kind::Counted { .. } => {}
         }
         touched.keep_payload |= touched.verbs != Verbs::default();
         touched

@@ -417,6 +417,7 @@ impl Columns {
     fn event(&self, row: usize) -> Option<EventRow> {
         let kind = match self.kind.get(row)? {
             Kind::Call { .. } => Kind::Call { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
+            Kind::Counted { .. } => Kind::Counted { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
             other => other,
         };
         let mut args = [0; 6];

@@ -108,7 +108,7 @@ impl EventRows {
         self.witness.append_value(record.witness as u8);
         self.kind.append_value(kind_number(record.kind));
         self.op.append_value(op);
-        if let Kind::Call { abi, nr } = record.kind {
+        if let Kind::Call { abi, nr } | Kind::Counted { abi, nr } = record.kind {
             self.abi.append_value(abi as u8);
             self.nr.append_value(nr);
         } else {

@@ -36,6 +36,7 @@ pub(crate) const KINDS: Words<Kind> = &[
     (Kind::TerminalOutput, "terminal-output"),
     (Kind::Lost, "lost"),
     (Kind::Notice, "notice"),
+    (Kind::Counted { abi: Abi::Unknown, nr: 0 }, "counted"),
 ];
 
 /// The number of a kind in its column: its position in [`KINDS`].
@@ -51,6 +52,7 @@ pub(crate) fn kind_number(kind: Kind) -> u8 {
         Kind::TerminalOutput => 7,
         Kind::Lost => 8,
         Kind::Notice => 9,
+        Kind::Counted { .. } => 10,
     }
 }
 

@@ -12,6 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::query::{self, LANGUAGE};
+use crate::session::{FULL, Wanted};
 
 /// Run a vendor's program under glass and see what it tries to do with client data.
 ///
@@ -63,32 +64,12 @@ pub enum Command {
     Man,
 }
 
-/// Which witness of system calls to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WitnessChoice {
-    /// The best this machine and version have.
-    #[default]
-    Auto,
-    /// seccomp user notification.
-    Notify,
-}
-
-impl WitnessChoice {
-    /// What `auto` comes to, in the words for the analyst: which one, and why.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Auto => "notify: it needs no privilege and is the only one in this version",
-            Self::Notify => "notify: as asked",
-        }
-    }
-}
-
-fn witness(text: &str) -> Result<WitnessChoice, String> {
+fn witness(text: &str) -> Result<Wanted, String> {
     match text {
-        "auto" => Ok(WitnessChoice::Auto),
-        "notify" => Ok(WitnessChoice::Notify),
-        "ebpf" => Err("the ebpf witness is not in this version; use notify, or auto".to_owned()),
-        _ => Err("it can be auto or notify".to_owned()),
+        "auto" => Ok(Wanted::Auto),
+        "ebpf" => Ok(Wanted::Ebpf),
+        "notify" => Ok(Wanted::Notify),
+        _ => Err("it can be auto, ebpf or notify".to_owned()),
     }
 }
 
@@ -115,9 +96,20 @@ pub struct RecordArgs {
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath, aliases = ["out", "bundle", "output-dir"])]
     pub output: Option<PathBuf>,
 
-    /// Witness of system calls: auto or notify; auto says which it took and why
+    /// Witness of system calls: auto, ebpf or notify; auto says which it took and why
+    ///
+    /// ebpf needs root and sees every call with its result at little cost; notify needs no privilege and sees what it
+    /// traps. auto takes ebpf where it can be had.
     #[arg(long, value_name = "WITNESS", default_value = "auto", value_parser = witness)]
-    pub witness: WitnessChoice,
+    pub witness: Wanted,
+
+    /// Bytes of the ebpf witness's ring; for tests of what is said of losses
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub ebpf_ring: Option<u32>,
+
+    /// Do not freeze the program when the ring fills up; for the same tests
+    #[arg(long, hide = true)]
+    pub ebpf_no_freeze: bool,
 
     /// Seed of the planted data: the same seed plants the same values [default: random, recorded]
     #[arg(long, value_name = "N")]
@@ -154,8 +146,11 @@ pub struct RecordArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub declaration: Option<PathBuf>,
 
-    /// Payload bytes kept per call
-    #[arg(short = 's', long, value_name = "BYTES", default_value = "256", value_parser = size, aliases = ["string-limit", "snaplen"])]
+    /// Payload bytes kept per call, or full for all
+    ///
+    /// Whatever is said here, evidence is kept whole, and with the ebpf witness what goes into pipes, unix sockets and
+    /// terminals, up to 8 MiB a call.
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "256", value_parser = payload, aliases = ["string-limit", "snaplen"])]
     pub payload: u64,
 
     /// Print the JSON report on standard output, and nothing else there
@@ -369,6 +364,10 @@ fn size(text: &str) -> Result<u64, String> {
     query::size(text).ok_or_else(|| "write a number of bytes, such as 256, 4k or 1M".to_owned())
 }
 
+fn payload(text: &str) -> Result<u64, String> {
+    if text == "full" { Ok(FULL) } else { size(text).map_err(|error| format!("{error}, or full")) }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = query::duration(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "write a duration, such as 30s, 5m or 1h".to_owned())
@@ -418,7 +417,7 @@ mod tests {
         assert_eq!(args.output.as_deref(), Some(Path::new("d")));
         assert_eq!((args.timeout, args.payload), (Some(Duration::from_mins(5)), 4096));
         assert_eq!(args.env, [("A".into(), "b=c".into())]);
-        assert!(record(&["--witness=ebpf", "true"]).is_err());
+        assert!(record(&["--witness=strace", "true"]).is_err());
         assert!(record(&["--timeout=0", "true"]).is_err());
     }
 

@@ -24,7 +24,9 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
         stdin: stdin(),
         // What the subject prints is recorded, not shown: a common size for everybody.
         terminal: (80, 24),
-        witness: ("notify", args.witness.reason().to_owned()),
+        witness: args.witness,
+        ebpf_ring: args.ebpf_ring,
+        ebpf_no_freeze: args.ebpf_no_freeze,
         command: args.command,
         profile: args.profile,
         declaration: args.declaration,
@@ -40,9 +42,9 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
     };
     let prepared = session::prepare(request).map_err(coded)?;
     talk.say(&format!("recording to {}", prepared.output.display()));
-    talk.detail(&format!("witness {}", args.witness.reason()));
     let ended = session::run(prepared, &|status| match status {
         Status::Note(note) => talk.say(note),
+        Status::Detail(text) => talk.detail(&format!("witness {text}")),
         Status::Progress(progress) => talk.progress(progress),
     });
     talk.clear();

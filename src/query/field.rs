@@ -188,12 +188,12 @@ pub static FIELDS: &[Field] = &[
         }
     }),
     field("abi", &[], Type::Choice(Choices::Fixed(&ABIS)), "binary interface the call came in by", |r, _, out| {
-        if let Kind::Call { abi: interface, .. } = r.kind {
+        if let Kind::Call { abi: interface, .. } | Kind::Counted { abi: interface, .. } = r.kind {
             name(abi(interface), out);
         }
     }),
     field("nr", &[], Type::Number, "number of the call in its interface", |r, _, out| {
-        if let Kind::Call { nr, .. } = r.kind {
+        if let Kind::Call { nr, .. } | Kind::Counted { nr, .. } = r.kind {
             out(Scalar::Int(nr.into()));
         }
     }),

@@ -4,6 +4,7 @@
 //! The thread that calls [`run`] holds the jail (the kernel ties the jail's life to it); ingest,
 //! the witnesses and the terminal have threads of their own.
 
+mod calls;
 mod place;
 mod prepare;
 mod signals;
@@ -20,7 +21,9 @@ use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Event, Kind, ProcessKey, Queue, Witness};
 use belljar_sandbox::jail::{Exit, Jail, JailError, monotonic_ns};
 use belljar_sandbox::layer::{self, LayerError};
-use belljar_sandbox::witness::notify::{self, Notify, NotifyError};
+use belljar_sandbox::witness::Stats;
+use belljar_sandbox::witness::ebpf::EbpfError;
+use belljar_sandbox::witness::notify::NotifyError;
 
 use crate::analysis::Analysis;
 use crate::analysis::rules::Rules;
@@ -30,9 +33,11 @@ use crate::ingest::{self, IngestError, Progress};
 use crate::profile::ProfileError;
 use crate::store::{Executable, Totals};
 
+use calls::{Calls, Choice};
 use traces::Watched;
 
-pub use prepare::{Prepared, Request, prepare};
+pub use calls::Wanted;
+pub use prepare::{FULL, Prepared, Request, prepare};
 
 /// Events and bytes that may wait for ingest before the subject has to.
 const QUEUE_EVENTS: usize = 8192;
@@ -70,6 +75,9 @@ pub enum SessionError {
     /// The system-call witness.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The one in the kernel, where no other will do.
+    #[error(transparent)]
+    Ebpf(#[from] EbpfError),
     /// The layer witness.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -88,6 +96,8 @@ pub enum SessionError {
 pub enum Status<'a> {
     /// One sentence about the session itself.
     Note(&'a str),
+    /// One that only those who ask for more want to hear.
+    Detail(&'a str),
     /// The recording is at this point.
     Progress(Progress),
 }
@@ -119,33 +129,37 @@ enum Stop {
 pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<Ended, SessionError> {
     let own = |what| move |cause| SessionError::Own { what, cause };
     let mut signals = signals::Signals::block().map_err(own("watch for signals"))?;
-    let Prepared { spec, header, rules, output, payload, notes } = prepared;
+    let Prepared { spec, mut header, rules, output, payload, notes, witness, settings } = prepared;
     for note in &notes {
         tell(Status::Note(note));
     }
     let start_ns = header.clocks.monotonic_ns;
-    let (jail, made) = std::thread::scope(|scope| {
+    let (choose, chosen) = std::sync::mpsc::channel();
+    let (begun, made) = std::thread::scope(|scope| {
         // The recording's files and the matcher take about as long to make as the jail does.
-        let made = scope.spawn(|| {
-            let writer = Writer::create(&output, &header)?;
+        let (spec, rules, output) = (&spec, &rules, &output);
+        let made = scope.spawn(move || {
+            let analysis = Analysis::new(spec.assets.clone(), rules.clone())
+                .map_err(|error| SessionError::Request(error.to_string()))?;
+            // None is chosen when there will be no session; what is made here is thrown away then.
+            header.witnesses.extend(chosen.recv());
+            let writer = Writer::create(output, &header)?;
             let layer_log = writer.layer_log()?;
-            let analysis = Analysis::new(spec.assets.clone(), rules.clone());
-            Ok::<_, SessionError>((
-                writer,
-                layer_log,
-                analysis.map_err(|error| SessionError::Request(error.to_string()))?,
-            ))
+            Ok::<_, SessionError>((writer, layer_log, analysis, header))
         });
-        (Jail::spawn(&spec, notify::program()), made.join())
+        let begun = calls::begin(witness, settings, spec, move |info| {
+            tell(Status::Detail(&info.reason));
+            let _ = choose.send(info.clone()); // the other end waits, or has said itself why not
+        });
+        (begun, made.join())
     });
     let failed =
         |_| SessionError::Own { what: "prepare the recording", cause: std::io::Error::other("its thread failed") };
-    let (mut writer, layer_log, analysis) = made.map_err(failed)??;
+    let (mut writer, layer_log, analysis, header) = made.map_err(failed)??;
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
     let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
-    let outcome = jail
-        .map_err(SessionError::from)
-        .and_then(|jail| hold(jail, &spec, &mut signals, start_ns, tell, &mut recording));
+    let outcome =
+        begun.and_then(|(jail, choice)| hold(jail, choice, &spec, &mut signals, start_ns, tell, &mut recording));
     match outcome {
         Ok(held) => {
             let coverage = traces::coverage(&held, &header);
@@ -170,7 +184,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
             }
             Ok(Ended { session: session?, outcome, bundle: output, rules, assets: spec.assets })
         }
-        Err(error @ SessionError::Jail(_)) => {
+        Err(error @ (SessionError::Jail(_) | SessionError::Ebpf(_))) => {
             // The subject never ran: there is nothing to keep, and the directory is our own.
             drop(writer);
             let _ = std::fs::remove_dir_all(&output);
@@ -206,7 +220,7 @@ struct Held {
     exit: Option<Exit>,
     totals: Totals,
     broken: Option<IngestError>,
-    stats: notify::Stats,
+    stats: Stats,
     layer: layer::Summary,
     executables: Vec<Executable>,
     notes: Vec<String>,
@@ -214,6 +228,7 @@ struct Held {
 
 fn hold(
     mut jail: Jail,
+    choice: Choice,
     spec: &belljar_sandbox::spec::Spec,
     signals: &mut signals::Signals,
     start_ns: u64,
@@ -246,28 +261,20 @@ fn hold(
         if let Some(stdin) = jail.take_stdin() {
             terminal::pass_stdin(stdin).map_err(own("pass standard input on"))?;
         }
-        let listener = jail.take_listener().ok_or_else(missing("take the listener"))?;
-        let notify = Notify::start(notify::Context {
-            listener,
-            init_pid: jail.init_pid(),
-            start_ns,
-            capture: spec.capture,
-            assets: spec.assets.clone(),
-            queue: Arc::clone(&queue),
-        })?;
+        let calls = Calls::start(choice, &mut jail, spec.capture, &spec.assets, &queue, start_ns)?;
         jail.go();
         let waited = wait(&mut jail, signals, spec.limits.time);
         let stop = match waited {
             Ok(stop) => stop,
             Err(error) => {
                 jail.kill();
-                notify.finish();
+                calls.finish();
                 terminal.finish();
                 return Err(error);
             }
         };
         let exit = jail.exit();
-        let stats = notify.finish();
+        let stats = calls.finish();
         terminal.finish();
         if let Some(note) = stop.map(|stop| say(stop, spec.limits.time)) {
             tell(Status::Note(&note));

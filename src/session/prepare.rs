@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use belljar_sandbox::spec::{Bind, Rootfs, Spec, Stdin, User};
+use belljar_sandbox::witness::ebpf::Settings;
 
 use super::SessionError;
+use super::calls::Wanted;
 use super::place::{homes, place};
 use crate::analysis::rules::Rules;
 use crate::bundle::{Clocks, Header, Privilege, ProfileInfo, WitnessInfo};
 use crate::profile::{Declaration, Profile};
 use crate::store::AssetInfo;
 
+/// All payload bytes, however many.
+pub const FULL: u64 = u64::MAX;
 /// Payload bytes of one call that analysis sees, whatever is kept of them.
 const CAPTURE: usize = 64 << 10;
 
@@ -43,14 +47,18 @@ pub struct Request {
     pub rootfs: Option<PathBuf>,
     /// How long the subject may run.
     pub timeout: Option<Duration>,
-    /// Payload bytes kept per call.
+    /// Payload bytes kept per call; [`FULL`] for all.
     pub payload: u64,
     /// Where the subject's standard input comes from.
     pub stdin: Stdin,
     /// Columns and rows of its terminal.
     pub terminal: (u16, u16),
-    /// Which witness of system calls was taken, and why.
-    pub witness: (&'static str, String),
+    /// Which witness of system calls is wanted.
+    pub witness: Wanted,
+    /// Bytes of the ebpf witness's ring, where it is not to have the usual ones.
+    pub ebpf_ring: Option<u32>,
+    /// Whether the ebpf witness may not freeze the subject.
+    pub ebpf_no_freeze: bool,
 }
 
 /// A session that can be held.
@@ -67,6 +75,10 @@ pub struct Prepared {
     pub(super) payload: usize,
     /// What the analyst should know before it starts.
     pub(super) notes: Vec<String>,
+    /// Which witness of system calls is wanted.
+    pub(super) witness: Wanted,
+    /// How the ebpf witness is to see.
+    pub(super) settings: Settings,
 }
 
 /// Makes a session ready.
@@ -109,7 +121,7 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     let header = Header {
         argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         privilege: if nix::unistd::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless },
-        witnesses: witnesses(request.witness),
+        witnesses: witnesses(),
         clocks: Clocks::now(),
         profile: ProfileInfo { name: profile.name().to_owned(), sha256: effective.sha256, seed },
         profile_toml: effective.text,
@@ -142,13 +154,20 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         capture: CAPTURE,
     };
     let payload = usize::try_from(request.payload).unwrap_or(usize::MAX);
-    Ok(Prepared { spec, header, rules, output, payload, notes: place.notes })
+    let settings = Settings {
+        capture: CAPTURE as u32,
+        keep: u32::try_from(payload.min(CAPTURE)).unwrap_or(u32::MAX),
+        everything: request.payload == FULL,
+        ring: request.ebpf_ring.unwrap_or(Settings::RING),
+        freeze: !request.ebpf_no_freeze,
+    };
+    Ok(Prepared { spec, header, rules, output, payload, notes: place.notes, witness: request.witness, settings })
 }
 
-fn witnesses((name, reason): (&'static str, String)) -> Vec<WitnessInfo> {
+/// All but the witness of system calls, which is known once the kernel has been asked.
+fn witnesses() -> Vec<WitnessInfo> {
     let used = |name: &str, reason: &str| WitnessInfo { name: name.to_owned(), used: true, reason: reason.to_owned() };
     vec![
-        used(name, &reason),
         used("layer", "what the subject left on disk, read when it had ended"),
         used("terminal", "the subject's own screen"),
         WitnessInfo {

@@ -130,7 +130,7 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         (held.layer.not_kept, "files of the layer of which no copy was kept"),
     ];
     blind.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-    blind.extend(stats.error.iter().map(|error| format!("the notify witness ended early: {error}")));
+    blind.extend(stats.error.iter().map(|error| format!("the witness of system calls ended early: {error}")));
     // What a witness could not bring into the stream is lost all the same.
     let outside = stats.lost
         + stats.callers_unknown
@@ -141,7 +141,7 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         witness: header
             .witnesses
             .iter()
-            .find(|witness| witness.used)
+            .find(|witness| matches!(witness.name.as_str(), "ebpf" | "notify"))
             .map(|witness| witness.name.clone())
             .unwrap_or_default(),
         events: held.totals.events,

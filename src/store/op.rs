@@ -12,7 +12,7 @@ const NUMBERS: u32 = 1024;
 /// Index of "unknown": a call whose number the table does not know.
 const UNKNOWN: u16 = 0;
 /// Index 0 and the kinds other than calls; names of calls follow.
-const FIXED: [&str; 10] = [
+const FIXED: [&str; 11] = [
     "unknown",
     "process-start",
     "process-image",
@@ -23,6 +23,7 @@ const FIXED: [&str; 10] = [
     "terminal-output",
     "lost",
     "notice",
+    "counted",
 ];
 
 /// All values of `op`, numbered.
@@ -97,6 +98,7 @@ impl Ops {
             Kind::TerminalOutput => 7,
             Kind::Lost => 8,
             Kind::Notice => 9,
+            Kind::Counted { .. } => 10,
         }
     }
 

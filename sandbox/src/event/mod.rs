@@ -114,6 +114,14 @@ pub enum Kind {
     Lost,
     /// The jail says something of itself in `detail` (UTF-8).
     Notice,
+    /// A thread made a call of the quiet class `args[0]` times, up to now and since this was last told; `nr` is the
+    /// number in `abi`, `object` its name.
+    Counted {
+        /// The interface.
+        abi: Abi,
+        /// The number in that interface.
+        nr: u32,
+    },
 }
 
 /// What happened to a file of the layer.

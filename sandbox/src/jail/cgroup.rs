@@ -31,6 +31,20 @@ pub struct Cgroup {
     pub missing: Vec<String>,
 }
 
+/// Stops all processes of a session where they stand, and lets them go on.
+#[derive(Debug)]
+pub struct Freezer {
+    file: fs::File,
+}
+
+impl Freezer {
+    /// Freezes or thaws; returns whether that was done. Each task stops before it next returns to its program.
+    pub fn set(&self, frozen: bool) -> bool {
+        use std::os::unix::fs::FileExt;
+        self.file.write_all_at(if frozen { b"1" } else { b"0" }, 0).is_ok()
+    }
+}
+
 /// Where the hierarchies are mounted, and where in them this process is.
 struct Hierarchies {
     unified: Option<PathBuf>,
@@ -110,10 +124,10 @@ impl Cgroup {
         }
     }
 
-    /// Stops all processes of the session where they stand; returns whether that can be done.
-    pub fn freeze(&self, on: bool) -> bool {
-        let Some(group) = &self.unified else { return false };
-        fs::write(group.join("cgroup.freeze"), if on { "1" } else { "0" }).is_ok()
+    /// What stops the session's processes where they stand; `None` without a unified group of its own.
+    pub fn freezer(&self) -> Option<Freezer> {
+        let file = fs::OpenOptions::new().write(true).open(self.unified.as_ref()?.join("cgroup.freeze")).ok()?;
+        Some(Freezer { file })
     }
 
     /// All directories, for the janitor.

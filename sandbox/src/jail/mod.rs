@@ -18,7 +18,7 @@ mod plan;
 mod shared;
 mod system;
 
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, Freezer};
 pub use error::{JailError, Step};
 pub use plan::LayerRoot;
 

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::memory::Memory;
-use super::plan::{Place, Role};
 use crate::decoy::Asset;
+use crate::witness::plan::{Place, Role};
 
 /// Where the planted data is.
 #[derive(Default)]

@@ -9,14 +9,15 @@ use std::os::fd::AsFd;
 use rustix::io::Errno;
 
 use super::assets::{self, Assets};
+use super::kernel;
 use super::memory::{Memory, Unreadable, VECTOR_MAX};
-use super::name::{self, Devices, Name};
-use super::paths::{Base, Lookup, Resolver};
-use super::plan::{self, Follow, Plan, Role};
 use super::sockets::Sockets;
 use super::tasks::{Process, Task, viewer};
-use super::{address, kernel};
 use crate::event::ObjectKind;
+use crate::witness::address;
+use crate::witness::name::{self, Devices, Name};
+use crate::witness::paths::{Base, Lookup, Resolver};
+use crate::witness::plan::{self, Follow, Plan, Role};
 use crate::witness::syscalls::Arg;
 
 /// `AT_FDCWD`.

@@ -11,9 +11,7 @@ use crate::witness::syscalls::{self, Watch};
 pub(super) const ARCH_X86_64: u32 = 0xc000_003e;
 /// `AUDIT_ARCH_I386` of `linux/audit.h`.
 pub(super) const ARCH_I386: u32 = 0x4000_0003;
-pub(super) use crate::witness::syscalls::X32_BIT;
-/// Numbers from here on are in no table: the kernels' highest are below 600 in both interfaces.
-pub(super) const NUMBERS: u32 = 1024;
+pub(super) use crate::witness::syscalls::{NUMBERS, X32_BIT};
 
 /// Offsets in `struct seccomp_data` (linux/seccomp.h).
 const OFFSET_NR: u32 = 0;
@@ -40,6 +38,14 @@ enum Verdict {
 /// is neither x86-64 nor i386 cannot come in on such a kernel; if it does, the process dies at once.
 pub fn program() -> Vec<libc::sock_filter> {
     assemble(&|abi, nr| syscalls::lookup(abi, nr).map(|call| call.watch))
+}
+
+/// The filter of the gate alone: traps what is refused, and what [`program`] would record and refuse or kill for.
+pub fn gate_program() -> Vec<libc::sock_filter> {
+    assemble(&|abi, nr| match syscalls::lookup(abi, nr)?.watch {
+        refused @ Watch::Refused(_) => Some(refused),
+        _ => Some(Watch::Passed),
+    })
 }
 
 fn assemble(watch: &dyn Fn(Abi, u32) -> Option<Watch>) -> Vec<libc::sock_filter> {

@@ -6,9 +6,8 @@
 use std::os::fd::BorrowedFd;
 
 use super::kernel;
+use crate::witness::paths::STRING_MAX;
 
-/// The longest path or other string the kernel takes, with its NUL (`PATH_MAX`).
-pub(super) const STRING_MAX: usize = 4096;
 /// Most bytes of an argument vector that are kept. The kernel allows megabytes.
 pub(super) const VECTOR_MAX: usize = 256 << 10;
 /// Most elements of an I/O vector (`UIO_MAXIOV`).

@@ -4,17 +4,14 @@
 //! [`Notify::start`], which receives every trapped call on a thread of its own, reads what the call is about from the
 //! outside, records it as an [`Event`] and answers it. A second thread learns of the ends of processes.
 
-mod address;
 mod assets;
 mod decode;
 mod filter;
+mod gate;
 mod kernel;
 mod memory;
 mod minder;
-mod name;
-mod paths;
 mod perform;
-mod plan;
 mod proc;
 mod receiver;
 mod sink;
@@ -25,11 +22,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use filter::program;
-pub use sink::Stats;
+pub use filter::{gate_program, program};
+pub use gate::Gate;
 
 use crate::decoy::Asset;
 use crate::event::{Event, Queue};
+use crate::witness::Stats;
+use crate::witness::paths::Resolver;
+use crate::witness::plan::Plans;
 use decode::Parts;
 use sink::Sink;
 
@@ -91,13 +91,13 @@ impl Notify {
         let listener = Arc::new(listener);
         let sink = Arc::new(Sink::new(queue, start_ns));
         let minder = Arc::new(minder::Minder::new(Arc::clone(&sink)).map_err(NotifyError::Epoll)?);
-        let resolver = paths::Resolver::new(init_pid).map_err(|cause| NotifyError::Proc { pid: init_pid, cause })?;
+        let resolver = Resolver::new(init_pid).map_err(|cause| NotifyError::Proc { pid: init_pid, cause })?;
         let receiver = receiver::Receiver {
             init_pid,
             books: tasks::Books::new(init_pid, capture, Arc::clone(&minder), Arc::clone(&sink)),
             decoder: decode::Decoder::new(resolver, assets::Assets::new(&assets), capture),
             performer: perform::Performer::new(Arc::clone(&listener), Arc::clone(&sink)),
-            plans: plan::Plans::new(),
+            plans: Plans::new(),
             parts: Parts::default(),
             told_of_end: kernel_is_at_least(6, 11),
             listener,

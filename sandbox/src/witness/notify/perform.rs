@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::decode::Parts;
 use super::kernel::{self, Answer};
+use super::record;
 use super::sink::{Sink, count};
 use super::sockets;
-use super::{address, record};
 use crate::event::{Authority, Event, ObjectKind};
+use crate::witness::address;
 
 /// Most connects that wait at once.
 const WAITING_MAX: usize = 64;

@@ -13,13 +13,13 @@ use super::decode::{self, Decoder, Parts};
 use super::filter::{ARCH_I386, ARCH_X86_64, X32_BIT};
 use super::kernel::{self, Answer};
 use super::minder::Minder;
-use super::paths::Lookup;
 use super::perform::{Outcome, Performer};
-use super::plan::{Plan, Plans, Role};
 use super::record;
 use super::sink::{Sink, count};
 use super::tasks::Books;
 use crate::event::{Abi, Authority, Decision, Event, Kind, ProcessKey, Witness};
+use crate::witness::paths::Lookup;
+use crate::witness::plan::{Plan, Plans, Role};
 use crate::witness::syscalls::Watch;
 
 /// `mmap` of i386 with its arguments in memory, and of x86-64 with the same ones in registers.
@@ -244,7 +244,7 @@ impl Receiver {
 }
 
 /// Kills a process whose calls cannot be understood. It waits in one, so its id is still its own.
-fn kill(tgid: i32) {
+pub(super) fn kill(tgid: i32) {
     if let Some(pid) = rustix::process::Pid::from_raw(tgid) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
@@ -298,7 +298,7 @@ fn name_operation(operation: &str, detail: &mut Vec<u8>) {
 
 /// Waits up to `timeout` milliseconds (-1: for ever) for something to happen at the listener; whether it is that no
 /// task is left under the filter.
-fn is_left(listener: BorrowedFd<'_>, timeout: i32) -> bool {
+pub(super) fn is_left(listener: BorrowedFd<'_>, timeout: i32) -> bool {
     let mut poll = [PollFd::from_borrowed_fd(listener, PollFlags::IN)];
     let timeout = (timeout >= 0).then_some(rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 });
     let _ = rustix::event::poll(&mut poll, timeout.as_ref());

@@ -5,39 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{Batch, Queue};
-
-/// What the witness has counted, and what ended it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Trapped calls that were received.
-    pub calls: u64,
-    /// Calls refused, by name.
-    pub refused: BTreeMap<&'static str, u64>,
-    /// Calls performed on the subject's behalf on copied arguments.
-    pub performed: u64,
-    /// Payloads longer than what was kept of them.
-    pub payloads_cut: u64,
-    /// Calls of which some memory could not be read.
-    pub memory_failed: u64,
-    /// Calls whose caller was gone before they could be believed; nothing of them is recorded.
-    pub stale: u64,
-    /// Calls through x32 or an unknown interface; their processes were killed.
-    pub killed: u64,
-    /// Calls with a number that the table does not know, answered with `ENOSYS`.
-    pub unknown_numbers: u64,
-    /// Files, descriptors or paths whose name could not be resolved.
-    pub names_unknown: u64,
-    /// Callers of which `/proc` told nothing: their calls are recorded without a process.
-    pub callers_unknown: u64,
-    /// Processes whose end is only polled for, for want of descriptors.
-    pub descriptors_short: u64,
-    /// Events that came after the recording had ended.
-    pub lost: u64,
-    /// Mistakes of the witness itself that were caught; the call was continued.
-    pub internal_errors: u64,
-    /// What ended the witness before the subject's end.
-    pub error: Option<String>,
-}
+use crate::witness::Stats;
 
 /// The counts, as the threads keep them.
 #[derive(Debug, Default)]
@@ -105,6 +73,7 @@ impl Sink {
             lost: get(&c.lost),
             internal_errors: get(&c.internal_errors),
             error: c.error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..Stats::default()
         }
     }
 }

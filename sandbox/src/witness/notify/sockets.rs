@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::name::{Name, socket_inode};
-use super::tasks::{IdMap, Process, Task};
-use super::{address, kernel};
+use super::kernel;
+use super::tasks::{Process, Task};
 use crate::event::ObjectKind;
+use crate::witness::address;
+use crate::witness::ids::IdMap;
+use crate::witness::name::{Name, socket_inode};
 
 /// Most sockets that are remembered; then all are forgotten and learnt anew.
 const KNOWN_MAX: usize = 1 << 16;

@@ -5,8 +5,7 @@
 //! (`/proc/TID` and below it) stay with the task they were opened for, and give errors once it is gone; so does every
 //! lookup through them. Whatever is kept is only a cache of what `/proc` says, and is thrown away on any doubt.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -15,11 +14,12 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::memory::{Memory, VECTOR_MAX};
 use super::minder::Minder;
-use super::name::{self, Name};
-use super::paths::{Resolver, Viewer};
 use super::sink::{Sink, count};
 use super::{kernel, proc};
 use crate::event::{Event, Kind, ObjectKind, ProcessKey, Witness};
+use crate::witness::ids::IdMap;
+use crate::witness::name::{self, Name};
+use crate::witness::paths::{Resolver, Viewer};
 
 /// How many unknown ancestors of a new process are asked for.
 const ANCESTORS_MAX: usize = 64;
@@ -27,29 +27,6 @@ const ANCESTORS_MAX: usize = 64;
 const DESCRIPTORS_PER_TASK: usize = 4;
 /// Most tasks whose descriptors are kept.
 const TASKS_MAX: usize = 1024;
-
-/// Ids are small numbers that are not chosen by anybody: one multiplication spreads them.
-#[derive(Clone, Copy, Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-    fn write_i32(&mut self, id: i32) {
-        self.write_u64(id as u64);
-    }
-    fn write_u64(&mut self, id: u64) {
-        self.0 = (self.0.rotate_left(5) ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-pub(super) type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// One thread that calls.
 pub(super) struct Task {

@@ -285,6 +285,9 @@ const fn index(abi: Abi) -> [Option<&'static Call>; SIZE] {
     index
 }
 
+/// Numbers from here on are in no table: the kernels' highest are below 600 in both interfaces.
+pub const NUMBERS: u32 = 1024;
+
 /// The bit that marks a number as x32's (`__X32_SYSCALL_BIT`).
 pub const X32_BIT: u32 = 0x4000_0000;
 

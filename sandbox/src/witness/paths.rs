@@ -12,10 +12,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::memory::STRING_MAX;
 use super::name::{self, Name};
 use crate::event::ObjectKind;
 
+/// The longest path or other string the kernel takes, with its NUL (`PATH_MAX`).
+pub(super) const STRING_MAX: usize = 4096;
 /// Most links in one path (the kernel's `MAXSYMLINKS`).
 const LINKS_MAX: u32 = 40;
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -54,7 +55,7 @@ pub(super) enum Lookup {
 /// Resolves paths of all viewers of one jail.
 pub(super) struct Resolver {
     /// `/proc/self/fd`.
-    own: OwnedFd,
+    pub(super) own: OwnedFd,
     /// `/proc/SELF` as text, which no subject's path may lead to.
     myself: Vec<u8>,
     /// The jail's root as links of `/proc` show it; empty where it is the root of its mount namespace.
@@ -306,7 +307,7 @@ fn look(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(directory, name, LOOK | OFlags::DIRECTORY, Mode::empty())
 }
 
-fn find(root: BorrowedFd<'_>, path: &[u8], follow: bool) -> rustix::io::Result<OwnedFd> {
+pub(super) fn find(root: BorrowedFd<'_>, path: &[u8], follow: bool) -> rustix::io::Result<OwnedFd> {
     let flags = if follow { LOOK } else { LOOK | OFlags::NOFOLLOW };
     // The kernel gives EAGAIN when a rename anywhere raced with a `..`: it says to try again.
     let mut tries = 0;
@@ -335,7 +336,7 @@ fn push_component(path: &mut Vec<u8>, component: &[u8]) {
 }
 
 /// An absolute path without empty components, `.` and `..`, by text alone.
-fn tidy(path: &[u8]) -> Vec<u8> {
+pub(super) fn tidy(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     for component in components(path) {
         if component == b".." {

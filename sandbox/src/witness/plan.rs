@@ -5,7 +5,7 @@
 use crate::event::Abi;
 use crate::witness::syscalls::{self, Arg, Call, Category};
 
-use super::filter::NUMBERS;
+use super::syscalls::NUMBERS;
 
 /// Whether a link at the end of a call's first path counts for what it points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -120,8 +120,16 @@ fn class(name: &mut Name, stat: &dyn Fn() -> Option<Stat>) {
 }
 
 fn kind_of_path(path: &[u8], stat: &dyn Fn() -> Option<Stat>) -> ObjectKind {
+    if !path.starts_with(DEV) {
+        return ObjectKind::File;
+    }
+    kind_of(path, stat().map(|stat| FileType::from_raw_mode(stat.st_mode)))
+}
+
+/// What a path and the type of its file make it.
+pub(super) fn kind_of(path: &[u8], file: Option<FileType>) -> ObjectKind {
     let Some(device) = path.strip_prefix(DEV) else { return ObjectKind::File };
-    match stat().map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+    match file {
         Some(FileType::CharacterDevice) => {
             let terminal = device.starts_with(b"pts/") || device.starts_with(b"tty");
             if terminal || device == b"console" || device == b"ptmx" {

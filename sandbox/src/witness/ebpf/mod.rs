@@ -1,0 +1,172 @@
+//! The ebpf witness: every system call of the session's tasks, with its result and what moved with it, seen by a
+//! program in the kernel. Needs root.
+//!
+//! [`Loaded::new`] brings the program into the kernel, beside the building of the jail. [`Witness::start`] shows it the
+//! jail and the planted files; from the subject's first exec on, a reader makes events of its records, and a guard
+//! freezes the subject when it calls faster than they can be recorded. The gate of [`super::notify`] goes on deciding.
+
+mod guard;
+mod loader;
+mod names;
+mod places;
+mod planted;
+mod reader;
+mod record;
+mod ring;
+mod steps;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+pub use loader::{EbpfError, Loaded, Settings};
+
+use crate::decoy::Asset;
+use crate::event::{Event, Kind, ProcessKey, Queue, Witness as Source};
+use crate::jail::{Freezer, monotonic_ns};
+use crate::witness::Stats;
+use crate::witness::plan::Plans;
+use names::Names;
+use places::Places;
+use reader::Reader;
+
+/// What the witness works with.
+pub struct Context<'a> {
+    /// Host process id of the jail's first process; the subject is its child.
+    pub init_pid: i32,
+    /// `CLOCK_MONOTONIC` at the session's start, in nanoseconds.
+    pub start_ns: u64,
+    /// The planted data.
+    pub assets: &'a [Asset],
+    /// Where the events go.
+    pub queue: Arc<Queue>,
+    /// What stops the subject when it calls too fast.
+    pub freezer: Option<Freezer>,
+}
+
+/// The witness at work.
+pub struct Witness {
+    reader: JoinHandle<Stats>,
+    guard: Option<JoinHandle<()>>,
+    counts: Arc<guard::Counts>,
+    stop_reader: Arc<AtomicBool>,
+    stop_guard: Arc<AtomicBool>,
+    queue: Arc<Queue>,
+    start_ns: u64,
+    losses: aya::maps::Array<aya::maps::MapData, u32>,
+    processors: u32,
+    // Dropped last: the program leaves the kernel with it.
+    _ebpf: aya::Ebpf,
+}
+
+impl Witness {
+    /// Starts watching for the subject, which must not have been let go yet. To be called by the thread that loaded.
+    pub fn start(mut loaded: Loaded, context: Context<'_>) -> Result<Self, EbpfError> {
+        let Context { init_pid, start_ns, assets, queue, freezer } = context;
+        let mut control = |values: [u32; 8]| {
+            loaded
+                .control
+                .set(0, values, 0)
+                .map_err(|error| EbpfError::Map { map: "control", cause: error.to_string() })
+        };
+        // `struct control` of bpf/state.h: init_tgid, level, next_key, priming, and the root that is not known yet.
+        let mut failed = None;
+        let planted = planted::show(init_pid, assets, |number| {
+            failed = failed.take().or(control([0, 0, 1, number, 0, 0, 0, 0]).err());
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        control([init_pid as u32, 0, 1, 0, 0, 0, 0, 0])?;
+        let ring = Arc::new(loaded.ring);
+        let reader = Reader {
+            ring: Arc::clone(&ring),
+            queue: Arc::clone(&queue),
+            start_ns,
+            names: Names::default(),
+            places: Places::new(init_pid)?,
+            plans: Plans::new(),
+            quiet: loaded.quiet,
+            planted,
+            capture: loaded.settings.capture as usize,
+            pids: HashMap::new(),
+            parts: HashMap::new(),
+            held: 0,
+            stats: Stats::default(),
+        };
+        let counts = Arc::new(guard::Counts::default());
+        let (stop_reader, stop_guard) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let thread = |name: &'static str| move |cause| EbpfError::Thread { name, cause };
+        let guard = match freezer.filter(|_| loaded.settings.freeze) {
+            None => None,
+            Some(freezer) => {
+                let (ring, fd, size) = (Arc::clone(&ring), loaded.ring_fd, loaded.settings.ring);
+                let (stop, counts) = (Arc::clone(&stop_guard), Arc::clone(&counts));
+                let name = "belljar-guard";
+                let run = move || {
+                    urgent();
+                    guard::run(&ring, &fd, size, &freezer, &stop, &counts);
+                };
+                Some(std::thread::Builder::new().name(name.into()).spawn(run).map_err(thread(name))?)
+            }
+        };
+        let stop = Arc::clone(&stop_reader);
+        let mut epochs = loaded.epochs;
+        let name = "belljar-ebpf";
+        let run = move || {
+            urgent();
+            reader.run(&stop, |epoch| {
+                // Not set, names are told less often than asked for: those already known stay known.
+                let _ = epochs.set(0, epoch, 0);
+            })
+        };
+        let reader = std::thread::Builder::new().name(name.into()).spawn(run).map_err(thread(name))?;
+        Ok(Self {
+            reader,
+            guard,
+            counts,
+            stop_reader,
+            stop_guard,
+            queue,
+            start_ns,
+            losses: loaded.losses,
+            processors: loaded.processors,
+            _ebpf: loaded.ebpf,
+        })
+    }
+
+    /// Reads what is left and gives the counts. The jail must be over.
+    pub fn finish(self) -> Stats {
+        self.stop_reader.store(true, Ordering::Release);
+        let mut stats = self.reader.join().unwrap_or_else(|_| Stats {
+            error: Some("the reader of the ebpf witness failed; its last events are missing".into()),
+            ..Stats::default()
+        });
+        // The guard outlives the reader: a frozen subject must not wait for nobody.
+        self.stop_guard.store(true, Ordering::Release);
+        if let Some(guard) = self.guard {
+            let _ = guard.join(); // it keeps nothing but counts
+        }
+        stats.freezes = self.counts.freezes.load(Ordering::Relaxed);
+        stats.frozen_ns = self.counts.frozen_ns.load(Ordering::Relaxed);
+        // What was lost after the last record that found room.
+        let lost: u64 = (0..self.processors).filter_map(|cpu| self.losses.get(&cpu, 0).ok()).map(u64::from).sum();
+        if lost > 0 {
+            let pushed = self.queue.push(|batch| {
+                let detail = batch.put(b"the ring was full");
+                let time = monotonic_ns().saturating_sub(self.start_ns);
+                let event = Event::new(time, Source::Ebpf, Kind::Lost, ProcessKey(0), 0);
+                batch.events.push(Event { args: [lost, 0, 0, 0, 0, 0], detail, ..event });
+            });
+            stats.lost += if pushed.is_err() { lost } else { 0 };
+        }
+        stats
+    }
+}
+
+/// Lets this thread run before the subject's: it is short of time exactly when they take it all.
+fn urgent() {
+    // Without the right to it the ring's other half is the reserve.
+    let _ = rustix::process::setpriority_process(None, -15);
+}
