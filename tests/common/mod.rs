@@ -15,7 +15,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use belljar_sandbox::event::Abi;
+use belljar_sandbox::witness::syscalls::{by_name, lookup};
 use serde_json::Value;
 
 /// The id of `nobody`, whom root's tests become.
@@ -67,6 +70,25 @@ pub fn setups() -> Vec<(Privilege, Calls)> {
     let here = Privilege::available();
     let is_wanted = |calls: Calls| only.as_ref().is_none_or(|only| only == calls.name());
     all.into_iter().filter(|(privilege, calls)| here.contains(privilege) && is_wanted(*calls)).collect()
+}
+
+/// Waits for something that must come about; how long it takes is no matter.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The call that a `counted` event counts: by name in its detail, or by its number.
+pub fn counted_call(event: &Value) -> String {
+    if let Some(call) = event["detail"].as_str().and_then(by_name) {
+        return call.name.to_owned();
+    }
+    let abi = if event["abi"] == "i386" { Abi::I386 } else { Abi::X86_64 };
+    let call = event["nr"].as_u64().and_then(|nr| lookup(abi, nr as u32));
+    call.unwrap_or_else(|| panic!("what does it count? {event}")).name.to_owned()
 }
 
 /// See the module.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use belljar_sandbox::event::Abi;
-use belljar_sandbox::witness::syscalls::{Arg, Watch, by_name, lookup};
+use belljar_sandbox::witness::syscalls::{Arg, Watch, by_name};
 use serde_json::Value;
+
+use super::common::counted_call;
 
 /// What a mark's text begins with; `tests/fixtures/callkinds.c` writes them.
 const MARK: &str = "callkinds: ";
@@ -159,14 +160,4 @@ fn recorded_call(op: &str, event: &Value) -> Call {
     let is_path = matches!(event["kind"].as_str(), Some("file" | "device" | "terminal"));
     let path = event["object"].as_str().filter(|_| is_path && (opens(op) || works_on_a_descriptor(op)));
     Call { name: op.to_owned(), outcome, path: path.map(str::to_owned) }
-}
-
-/// The call that a `counted` event counts: by name in its detail, or by number.
-pub(crate) fn counted_call(event: &Value) -> String {
-    if let Some(call) = event["detail"].as_str().and_then(by_name) {
-        return call.name.to_owned();
-    }
-    let abi = if event["abi"] == "i386" { Abi::I386 } else { Abi::X86_64 };
-    let call = event["nr"].as_u64().and_then(|nr| lookup(abi, nr as u32));
-    call.unwrap_or_else(|| panic!("what does it count? {event}")).name.to_owned()
 }
