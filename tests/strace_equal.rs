@@ -141,6 +141,9 @@ fn events() -> Vec<serde_json::Value> {
     events
 }
 
+/// Something done to a recording.
+type Change = fn(&mut Vec<serde_json::Value>);
+
 #[test]
 fn both_readings_are_compared_to_the_last_difference() {
     let (expected, expected_counts) = log::strace(LOGS.into_iter());
@@ -153,7 +156,6 @@ fn both_readings_are_compared_to_the_last_difference() {
     assert_eq!(compare::counts(&expected_counts, &recorded_counts), [""; 0]);
 
     // Each of these changes is one difference.
-    type Change = fn(&mut Vec<serde_json::Value>);
     let changes: [(&str, Change); 7] = [
         ("umask", |events| drop(events.remove(5))),
         ("Value(7)", |events| events[3]["result"] = 7.into()),

@@ -14,6 +14,9 @@ const STORMS: [(&str, u64); 6] =
 const WRITES: u64 = 3;
 const LSEEKS: u64 = 2;
 
+/// Calls of each kind that are only counted.
+const QUIET: u64 = 100_000;
+
 /// Starts, ends and images that a storm of this many has.
 fn lives(lab: &Lab, kind: &str, count: u64) -> [u64; 3] {
     let taken = recorded(lab, &[], &["./storm", kind, &count.to_string()]);
@@ -62,15 +65,14 @@ fn ten_thousand_lives_are_counted_exactly() {
 fn what_is_only_counted_is_counted_exactly() {
     let Some(lab) = root() else { return };
     lab.build_fixture("quiet");
-    const COUNT: u64 = 100_000;
     let calm = recorded(&lab, &[], &["./quiet", "0"]);
-    let loud = recorded(&lab, &[], &["./quiet", &COUNT.to_string()]);
+    let loud = recorded(&lab, &[], &["./quiet", &QUIET.to_string()]);
     for name in ["futex", "clock_gettime"] {
         assert_eq!(lab.count(&loud.bundle, &format!("op:{name}")), 0, "{name} is no event");
         if is_full(&lab) {
             let key = ("x86_64".to_owned(), name.to_owned());
             let sum = |bundle| counted(&lab, bundle).get(&key).copied().unwrap_or(0);
-            assert_eq!(sum(&loud.bundle) - sum(&calm.bundle), COUNT, "{name}");
+            assert_eq!(sum(&loud.bundle) - sum(&calm.bundle), QUIET, "{name}");
         }
     }
 }
