@@ -120,9 +120,13 @@ impl Bench {
             None => String::from_utf8_lossy(&output.stdout).into_owned(),
         };
         let ns = said.split_once("timeit: ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+        let talk = String::from_utf8_lossy(&output.stderr);
+        if let Some(lost) = talk.lines().rfind(|line| line.contains("Lost ")) {
+            println!("{} says: {lost}", recorder.name());
+        }
         let why = || {
-            let talk = String::from_utf8_lossy(&output.stderr);
-            format!("{}: {}", output.status, talk.lines().next().unwrap_or("it says nothing"))
+            let words = talk.lines().next().or_else(|| said.lines().last());
+            format!("{}: {}", output.status, words.unwrap_or("it says nothing"))
         };
         (ns.map(Duration::from_nanos).ok_or_else(why), bundle)
     }

@@ -68,7 +68,8 @@ pub(crate) fn workloads(dir: &Path, writes: u64, opens: u64) -> Vec<Workload> {
     }
     let git = shell("cd repository && git -c safe.directory='*' status && git -c safe.directory='*' add -A".to_owned());
     add("git status, git add, 500 files", "git", git, Some((dir.join("repository.made"), dir.join("repository"))));
-    add("find /usr", "find", ["find", "/usr", "-xdev"].map(str::to_owned).to_vec(), None);
+    // Some of it only root may read: find says so by its status.
+    add("find /usr", "find", shell("find /usr -xdev 2> /dev/null; true".to_owned()), None);
     add("tar cf - /usr/include \\| cat", "tar", shell("tar cf - /usr/include | cat > /dev/null".to_owned()), None);
     add("4 threads, opens and closes", "true", vec![program("opener"), opens.to_string()], None);
     add("64-byte writes", "true", vec![program("writer"), writes.to_string()], None);
