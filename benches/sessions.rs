@@ -7,9 +7,12 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark ends where something is wrong")]
 
-use std::path::{Path, PathBuf};
+mod common;
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use common::{is_there, number, peak_memory};
 
 /// Calls of one round's workload.
 const CALLS: u64 = 100_000;
@@ -108,34 +111,8 @@ impl Bench {
     }
 }
 
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// The most memory a process ever had, in MiB, sampled until it ends.
-fn peak_memory(mut command: Command) -> (f64, Duration) {
-    let begun = Instant::now();
-    let mut child = command.spawn().expect("belljar runs");
-    let status: PathBuf = Path::new("/proc").join(child.id().to_string()).join("status");
-    let mut peak = 0.0f64;
-    while child.try_wait().expect("a child").is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line =
-            text.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
-        if let Some(kib) = line.and_then(|kib| kib.trim().parse::<f64>().ok()) {
-            peak = peak.max(kib / 1024.0);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    (peak, begun.elapsed())
 }
 
 fn main() {

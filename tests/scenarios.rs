@@ -1,6 +1,9 @@
 //! Scenarios as data: every file of `tests/scenarios/` names a subject, a profile and what the
-//! recording must and must not say. As root each runs twice, as root and with all privileges
-//! dropped; both must agree.
+//! recording must and must not say. As root each runs three times: as root under either witness
+//! of system calls, and with all privileges dropped under the one that needs none; all must agree.
+//! Where a witness truly sees another thing, `[expect.ebpf]` or `[expect.notify]` replaces single
+//! fields of `[expect]`. `SCENARIO=text` runs those whose name contains it, `WITNESS=notify`
+//! leaves out the other witness.
 //!
 //! Scenarios marked `dangerous` would harm a machine outside a jail. They run only after a probe
 //! has shown, from inside, that the jail built by this very program holds.
@@ -12,7 +15,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Lab, Privilege};
+use common::{Calls, Lab, Privilege, setups};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -84,6 +87,19 @@ struct ExpectedFinding {
     outcome: Option<String>,
     error: Option<String>,
     decision: Option<String>,
+}
+
+/// A scenario as it is to be read for one witness.
+fn read(text: &str, calls: Calls) -> Result<Scenario, toml::de::Error> {
+    let mut whole: toml::Table = text.parse()?;
+    if let Some(expect) = whole.get_mut("expect").and_then(toml::Value::as_table_mut) {
+        let mut own = [Calls::Ebpf, Calls::Notify].map(|of| (of, expect.remove(of.name())));
+        let own = own.iter_mut().find(|(of, _)| *of == calls).and_then(|(_, fields)| fields.take());
+        if let Some(fields) = own {
+            expect.extend(fields.try_into::<toml::Table>()?);
+        }
+    }
+    whole.try_into()
 }
 
 impl ExpectedFinding {
@@ -174,12 +190,23 @@ fn check(lab: &Lab, name: &str, scenario: &Scenario) -> Vec<String> {
     }
     if !wrong.is_empty() {
         wrong.push(format!("findings: {}", serde_json::to_string_pretty(&findings).unwrap_or_default()));
-        let kept = std::env::temp_dir().join(format!("belljar-failed-{name}-{:?}", lab.privilege()));
+        let kept =
+            std::env::temp_dir().join(format!("belljar-failed-{name}-{:?}-{}", lab.privilege(), lab.calls().name()));
         let _ = fs::remove_dir_all(&kept);
         let _ = fs::rename(&recorded.bundle, &kept);
         wrong.push(format!("the recording is kept at {}", kept.display()));
     }
     wrong
+}
+
+#[test]
+fn a_witness_may_differ_in_single_fields() {
+    let text = "about = 'x'\ncommand = ['true']\n[expect]\nexit = 0\nverdict = 'not-observed'\nscreen = ['a']\n\
+                [expect.ebpf]\nexit = 11\nscreen = ['b']\n";
+    let (ebpf, notify) = (read(text, Calls::Ebpf).unwrap(), read(text, Calls::Notify).unwrap());
+    assert_eq!((ebpf.expect.exit, ebpf.expect.screen), (11, vec!["b".to_owned()]));
+    assert_eq!((notify.expect.exit, notify.expect.screen), (0, vec!["a".to_owned()]));
+    assert_eq!(ebpf.expect.verdict, notify.expect.verdict);
 }
 
 #[test]
@@ -194,8 +221,8 @@ fn every_scenario_says_what_it_must() {
     assert!(files.len() >= 20, "the scenarios are there");
     let mut failed = Vec::new();
     let mut ran = 0;
-    for privilege in Privilege::available() {
-        let lab = Lab::new(privilege);
+    for (privilege, calls) in setups() {
+        let lab = Lab::with(privilege, calls);
         let holds = lab.jail_holds();
         for file in &files {
             let name = file.file_stem().expect("a name").to_string_lossy();
@@ -203,7 +230,7 @@ fn every_scenario_says_what_it_must() {
                 continue;
             }
             let text = fs::read_to_string(file).expect("a scenario");
-            let scenario: Scenario = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let scenario = read(&text, calls).unwrap_or_else(|error| panic!("{name}: {error}"));
             if scenario.needs_root.is_some() && privilege != Privilege::Root {
                 continue;
             }
@@ -211,7 +238,7 @@ fn every_scenario_says_what_it_must() {
             let wrong = check(&lab, &name, &scenario);
             ran += 1;
             if !wrong.is_empty() {
-                failed.push(format!("{name} ({privilege:?}): {}\n  {}", scenario.about, wrong.join("\n  ")));
+                failed.push(format!("{name} ({privilege:?}, {calls:?}): {}\n  {}", scenario.about, wrong.join("\n  ")));
             }
         }
     }

@@ -15,11 +15,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
+use belljar_sandbox::event::Abi;
+use belljar_sandbox::witness::syscalls::{by_name, lookup};
 use serde_json::Value;
 
 /// The id of `nobody`, whom root's tests become.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// Whom belljar runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +40,61 @@ impl Privilege {
     }
 }
 
+/// Which witness of system calls belljar is told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calls {
+    /// None is named: belljar chooses.
+    Auto,
+    /// Tracepoints; as root only.
+    Ebpf,
+    /// seccomp user notification.
+    Notify,
+}
+
+impl Calls {
+    /// As `--witness` and the scenarios name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ebpf => "ebpf",
+            Self::Notify => "notify",
+        }
+    }
+}
+
+/// Everything that a subject can be recorded with here: as root by either witness, as an ordinary
+/// user by the one that needs no privilege. `WITNESS=notify` leaves out the others.
+pub fn setups() -> Vec<(Privilege, Calls)> {
+    let only = std::env::var("WITNESS").ok();
+    let all = [(Privilege::Root, Calls::Ebpf), (Privilege::Root, Calls::Notify), (Privilege::User, Calls::Notify)];
+    let here = Privilege::available();
+    let is_wanted = |calls: Calls| only.as_ref().is_none_or(|only| only == calls.name());
+    all.into_iter().filter(|(privilege, calls)| here.contains(privilege) && is_wanted(*calls)).collect()
+}
+
+/// Waits for something that must come about; how long it takes is no matter.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The call that a `counted` event counts: by name in its detail, or by its number.
+pub fn counted_call(event: &Value) -> String {
+    if let Some(call) = event["detail"].as_str().and_then(by_name) {
+        return call.name.to_owned();
+    }
+    let abi = if event["abi"] == "i386" { Abi::I386 } else { Abi::X86_64 };
+    let call = event["nr"].as_u64().and_then(|nr| lookup(abi, nr as u32));
+    call.unwrap_or_else(|| panic!("what does it count? {event}")).name.to_owned()
+}
+
 /// See the module.
 pub struct Lab {
     privilege: Privilege,
+    calls: Calls,
     dir: tempfile::TempDir,
     program: PathBuf,
     next: AtomicU32,
@@ -54,8 +109,13 @@ pub struct Recorded {
 }
 
 impl Lab {
-    /// A fresh one.
+    /// A fresh one, where belljar chooses its witness.
     pub fn new(privilege: Privilege) -> Self {
+        Self::with(privilege, Calls::Auto)
+    }
+
+    /// A fresh one with this witness.
+    pub fn with(privilege: Privilege, calls: Calls) -> Self {
         let dir = tempfile::Builder::new().prefix("belljar-lab-").tempdir_in("/tmp").expect("tempdir");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         // The build directory need not be reachable for an ordinary user: take a copy.
@@ -73,11 +133,15 @@ impl Lab {
         if privilege == Privilege::User && nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(&work, Some(NOBODY), Some(NOBODY)).expect("chown");
         }
-        Self { privilege, dir, program, next: AtomicU32::new(0) }
+        Self { privilege, calls, dir, program, next: AtomicU32::new(0) }
     }
 
     pub fn privilege(&self) -> Privilege {
         self.privilege
+    }
+
+    pub fn calls(&self) -> Calls {
+        self.calls
     }
 
     /// The directory belljar is called in.
@@ -105,18 +169,22 @@ impl Lab {
         self.work().join(format!("{}.belljar", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
+    /// A call of `record` that is yet to be made.
+    pub fn recording(&self, bundle: &Path, options: &[&str], command: &[&str]) -> Command {
+        let mut call = self.belljar();
+        call.args(["record", "--json", "-o"]).arg(bundle);
+        if self.calls != Calls::Auto {
+            call.args(["--witness", self.calls.name()]);
+        }
+        call.args(options).arg("--").args(command);
+        call
+    }
+
     /// Records a subject and reads the report.
     pub fn record(&self, options: &[&str], command: &[&str]) -> Recorded {
         let bundle = self.bundle();
-        let Output { status, stdout, stderr } = self
-            .belljar()
-            .args(["record", "--json", "-o"])
-            .arg(&bundle)
-            .args(options)
-            .arg("--")
-            .args(command)
-            .output()
-            .expect("belljar runs");
+        let Output { status, stdout, stderr } =
+            self.recording(&bundle, options, command).output().expect("belljar runs");
         Recorded {
             code: status.code(),
             report: serde_json::from_slice(&stdout).ok(),
@@ -143,13 +211,33 @@ impl Lab {
             .collect()
     }
 
+    /// How many events match a filter, of recordings with more of them than are worth decoding.
+    pub fn count(&self, bundle: &Path, filter: &str) -> usize {
+        let output = self
+            .belljar()
+            .arg("events")
+            .arg(bundle)
+            .args(["--format", "csv", "--fields", "seq", "--filter", filter])
+            .output()
+            .expect("belljar runs");
+        assert!(output.status.success(), "events --filter {filter:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count().saturating_sub(1)
+    }
+
     /// Builds `tests/fixtures/NAME.c` into the working directory, as `NAME`.
     pub fn build_fixture(&self, name: &str) -> PathBuf {
+        self.build_fixture_with(name, &[])
+    }
+
+    /// The same, with further options for the compiler.
+    pub fn build_fixture_with(&self, name: &str, options: &[&str]) -> PathBuf {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.c"));
         let program = self.work().join(name);
         if !program.exists() {
             let built = Command::new("cc")
-                .args(["-O1", "-Wall", "-pthread", "-o"])
+                .args(["-O1", "-Wall", "-pthread"])
+                .args(options)
+                .arg("-o")
                 .arg(&program)
                 .arg(&source)
                 .output()
