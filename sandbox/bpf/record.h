@@ -14,7 +14,7 @@ enum record_type {
 	RECORD_END = 4,   // a process ended
 	RECORD_PART = 5,  // more of the payload of this thread's next call
 	RECORD_QUIET = 6, // how often a thread made each of the quiet calls
-	RECORD_TLS = 7,   // what went into or came out of a TLS library in the clear
+	RECORD_EARLY = 7, // items of this thread's call, read before it did away with them
 };
 
 enum record_flag {
@@ -115,9 +115,9 @@ struct plan {
 	u8 class;
 	u8 quiet; // index of its count
 	u8 count; // of arguments packed in memory
-	u8 unused;
+	u8 early; // whether the first argument is a descriptor that will be gone
 	struct step steps[STEPS];
 };
 
-#define QUIETS 96
+#define QUIETS 160
 #define NUMBERS 512

@@ -48,9 +48,10 @@ struct task_state {
 	u8 abi;
 	u8 phase;
 	u8 counted; // whether any quiet call was
-	u8 unused;
+	u8 kept; // whether `early` is set
 	u64 began;
 	u64 args[6];
+	struct thing early; // what the descriptor was that the call closes
 	u32 quiet[QUIETS];
 };
 

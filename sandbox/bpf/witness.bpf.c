@@ -215,6 +215,28 @@ static __always_inline void put_all(struct desk *d, const volatile struct plan *
 	end_payload(d);
 }
 
+// What a call is about to close. Mostly two numbers say it, which the task keeps until the call returns; what needs more
+// words goes ahead.
+static __always_inline void look_early(struct task_state *state)
+{
+	struct desk *d = take_desk();
+	if (!d)
+		return;
+	begin_record(d, RECORD_EARLY, state);
+	put_fd(state->args[0], ROLE_ARGUMENT);
+	if (d->at == sizeof(struct item) + sizeof(struct thing)) {
+		struct thing *thing = (void *)(d->items + sizeof(struct item));
+		if (thing->magic != SOCKFS) {
+			state->early = *thing;
+			state->kept = 1;
+		}
+	}
+	if (d->at && !state->kept)
+		end_record(d);
+	else
+		d->busy = 0;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(enter, struct pt_regs *regs, long number)
 {
@@ -259,6 +281,8 @@ int BPF_PROG(enter, struct pt_regs *regs, long number)
 		state->args[4] = regs->r8;
 		state->args[5] = regs->r9;
 	}
+	if (plan && plan->early)
+		look_early(state);
 	if (class == CLASS_LAST) {
 		struct desk *d = take_desk();
 		if (!d)
@@ -348,7 +372,11 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	} else if (plan && plan->class == CLASS_PACKED) {
 		unpack(d, state->args[0], plan->count);
 	}
-	if (plan)
+	if (state->kept) {
+		state->kept = 0;
+		*(struct thing *)(d->items + sizeof(struct item)) = state->early;
+		end_item(d, 0, ITEM_THING, ROLE_ARGUMENT, sizeof(struct thing));
+	} else if (plan && !plan->early)
 		put_all(d, plan, d->head.result, narrow);
 	end_record(d);
 	return 0;

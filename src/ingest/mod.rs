@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use belljar_sandbox::event::{Batch, Event, Kind, ObjectKind, Queue};
-use belljar_sandbox::witness::syscalls::lookup;
+use belljar_sandbox::witness::syscalls::{Category, lookup};
 
 use crate::bundle::{BundleError, Row, Writer};
 use crate::store::{AssetSet, Counter, Interner, Object, ProcessTable, Record, Totals, Verbs, ops};
@@ -222,12 +222,19 @@ impl Ingest {
     }
 }
 
-/// Whether all of an event's payload is kept in any case: an exec's environment, and the
-/// terminal's bytes, of which `terminal.cast` holds a lossy copy only.
+/// Whether all of an event's payload is kept in any case: an exec's environment, the terminal's
+/// bytes, of which `terminal.cast` holds a lossy copy only, and what is handed to another process,
+/// of which nothing is left anywhere else.
 fn keeps_whole(record: &Record<'_>) -> bool {
     match record.kind {
         Kind::ProcessImage | Kind::TerminalOutput => true,
-        Kind::Call { .. } => record.call.is_some_and(|call| call.name.starts_with("execve")),
+        Kind::Call { .. } => record.call.is_some_and(|call| {
+            call.name.starts_with("execve")
+                || (matches!(call.category, Category::Write | Category::Send)
+                    && record.object.is_some_and(|object| {
+                        matches!(object.kind, ObjectKind::Pipe | ObjectKind::Unix | ObjectKind::Terminal)
+                    }))
+        }),
         _ => false,
     }
 }

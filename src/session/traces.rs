@@ -119,6 +119,7 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
     let mut blind = held.notes.clone();
     let stats = &held.stats;
     let counts = [
+        (stats.lost_records, "system calls were lost: they came faster than they could be recorded"),
         (stats.memory_failed, "calls whose memory could not be read"),
         (stats.stale, "calls whose caller was gone before they could be believed"),
         (stats.names_unknown, "descriptors or paths whose name could not be resolved"),

@@ -83,6 +83,8 @@ fn same_outcome(by: Calls, expected: &Call, recorded: &Call) -> bool {
     match (&expected.outcome, &recorded.outcome) {
         // Notify sees calls enter: it knows what few of them return.
         (_, Outcome::Unknown) if by == Calls::Notify => true,
+        // strace hears nothing of a call that its caller does not live to see return; the kernel still answers it.
+        (Outcome::Unknown, Outcome::Value(_)) if expected.name == "kill" => true,
         (Outcome::Value(_), Outcome::Value(_)) if ELSEWHERE.contains(&expected.name.as_str()) => true,
         (expected, recorded) => expected == recorded,
     }

@@ -93,6 +93,7 @@ impl Witness {
             pids: HashMap::new(),
             parts: HashMap::new(),
             held: 0,
+            early: HashMap::new(),
             stats: Stats::default(),
         };
         let counts = Arc::new(guard::Counts::default());

@@ -27,6 +27,8 @@ const AT_ONCE: usize = 4096;
 const BYTES_AT_ONCE: usize = 2 << 20;
 /// Most bytes kept of payloads whose call has not come.
 const PARTS_MAX: usize = 64 << 20;
+/// Most threads whose items have come ahead; there are as many as threads in the middle of a close.
+const EARLY_MAX: usize = 1 << 12;
 
 /// A name in the batch.
 #[derive(Clone, Copy, Default)]
@@ -52,6 +54,8 @@ pub(super) struct Reader {
     /// Payload that came ahead of its call, by thread.
     pub(super) parts: HashMap<u32, Vec<u8>>,
     pub(super) held: usize,
+    /// Items that came ahead of their call, by thread.
+    pub(super) early: HashMap<u32, Vec<u8>>,
     pub(super) stats: Stats,
 }
 
@@ -126,6 +130,11 @@ impl Reader {
                 }
             }
             Type::Quiet => self.counts(&head, items, batch),
+            Type::Early => {
+                if self.early.len() < EARLY_MAX {
+                    self.early.insert(head.tid, items.0.to_vec());
+                }
+            }
         }
     }
 
@@ -221,6 +230,10 @@ impl Reader {
         if head.flags & record::NO_ENTER != 0 {
             self.answered(plan, &mut event);
         }
+        // What came ahead of a call that was then lost must not be taken for this one's.
+        let early = if self.early.is_empty() { None } else { self.early.remove(&head.tid) };
+        let early = early.filter(|_| plan.is_some_and(|plan| plan.call.name == "close"));
+        let items = early.as_deref().map_or(items, Items);
         let parts = self.items(head, plan, name, items, &mut event, batch);
         if let Some(plan) = plan {
             self.contents(head, &plan, &parts, &mut event, batch);
@@ -317,10 +330,11 @@ impl Reader {
                 Item::Name(_) | Item::Socket(_) => {}
             }
         }
-        if head.flags & record::PARTS != 0
+        if self.held > 0
             && let Some(rest) = self.parts.remove(&head.tid)
         {
             self.held -= rest.len();
+            let rest = if head.flags & record::PARTS == 0 { Vec::new() } else { rest };
             let whole = [batch.bytes(event.payload), rest.as_slice()].concat();
             event.payload = batch.put(&whole);
         }

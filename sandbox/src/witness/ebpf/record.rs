@@ -20,6 +20,8 @@ pub(super) enum Type {
     Part,
     /// How often a thread made each quiet call.
     Quiet,
+    /// Items of the thread's call, read before it did away with them.
+    Early,
 }
 
 /// It never entered: a filter or a tracer answered it.
@@ -140,6 +142,7 @@ pub(super) fn head(bytes: &[u8]) -> Option<(Head, Items<'_>)> {
         4 => Type::End,
         5 => Type::Part,
         6 => Type::Quiet,
+        7 => Type::Early,
         _ => return None,
     };
     let abi = match bytes.get(1)? {
