@@ -13,6 +13,8 @@ mod loss;
 mod names;
 #[path = "ebpf/payloads.rs"]
 mod payloads;
+#[path = "ebpf/refusals.rs"]
+mod refusals;
 #[path = "ebpf/storms.rs"]
 mod storms;
 

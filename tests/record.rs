@@ -58,7 +58,7 @@ fn refusals_name_what_is_wrong_and_leave_nothing() {
         (&["record", "-o", "none.belljar", "--", "no-such-program-here"], 127, &["no-such-program-here"]),
         (&["record", "--user", "nobody-at-all", "--", "true"], 2, &["nobody-at-all"]),
         (&["record", "--bind", "/no/such/thing", "--", "true"], 1, &["/no/such/thing"]),
-        (&["record", "--witness", "ebpf", "--", "true"], 2, &["ebpf"]),
+        (&["record", "--witness", "ebpf", "--", "true"], 1, &["needs root", "--witness notify"]),
     ];
     for (args, code, words) in cases {
         let Output { status, stdout, stderr } = call(args);

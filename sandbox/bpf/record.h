@@ -108,7 +108,7 @@ enum class { CLASS_RECORD = 0, CLASS_QUIET = 1, CLASS_UNKNOWN = 2, CLASS_EXEC = 
 	     CLASS_PACKED = 6 };
 enum op { OP_NONE = 0, OP_FD = 1, OP_NEWFD = 2, OP_PATH = 3, OP_TEXT = 4, OP_IN = 5, OP_OUT = 6, OP_IN_VECTOR = 7,
 	  OP_OUT_VECTOR = 8, OP_IN_MESSAGE = 9, OP_OUT_MESSAGE = 10, OP_IN_MESSAGES = 11, OP_ADDRESS = 12, OP_ARGV = 13,
-	  OP_ENV = 14, OP_OFFSET = 15 };
+	  OP_ENV = 14, OP_OFFSET = 15, OP_FD_AT = 16 };
 #define STEPS 5
 struct step { u8 op, a, b, c; };
 struct plan {

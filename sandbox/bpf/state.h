@@ -96,6 +96,16 @@ struct passed { u64 from; };
 struct strings { u64 from; u32 at, len, narrow; };
 struct messages { u64 from; u32 narrow; };
 
+// What open files were found to be, by their address. An address is used again for other files: where it still leads to
+// the same inode, number and dentry, it is the same thing.
+#define RECENT 64
+struct recent {
+	u64 file, inode, dentry;
+	struct thing thing;
+	u32 epoch;
+	s32 soft;
+};
+
 struct desk {
 	struct head head;
 	u8 items[ITEMS + 2 * ITEM_MAX + 64];
@@ -117,6 +127,7 @@ struct desk {
 	struct passed passed;
 	struct strings strings;
 	struct messages messages;
+	struct recent recent[RECENT];
 	u32 untold_count;
 	struct thing_key untold[4]; // names on this desk, told once the record is in the ring
 };

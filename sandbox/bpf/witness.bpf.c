@@ -127,8 +127,8 @@ static __always_inline void put_step(struct desk *d, u32 op, u32 a, u32 b, s64 r
 	if (a > 5)
 		return;
 	u64 value = d->head.args[a], other = b < 6 ? d->head.args[b] : 0;
-	if (op == OP_FD) {
-		put_fd(value, ROLE_ARGUMENT);
+	if (op == OP_FD || op == OP_FD_AT) {
+		put_fd(value, ROLE_ARGUMENT | (op == OP_FD_AT ? POSITIONED : 0));
 		return;
 	}
 	u32 in_limit = everything || d->soft == SOFT_FLOWS ? whole : capture;
@@ -136,7 +136,7 @@ static __always_inline void put_step(struct desk *d, u32 op, u32 a, u32 b, s64 r
 	switch (op) {
 	case OP_NEWFD:
 		if (ret >= 0)
-			put_fd(ret, ROLE_RESULT | 0x100);
+			put_fd(ret, ROLE_RESULT | FORCED);
 		break;
 	case OP_PATH: {
 		int first = put_string(value, ITEM_PATH);
@@ -430,7 +430,7 @@ int BPF_PROG(executed, struct task_struct *task, s32 old_pid, struct linux_binpr
 		put_base(CURRENT_DIRECTORY, first != '/');
 	}
 	struct mm_struct *mm = task->mm;
-	put_file(d, (u64)BPF_CORE_READ(mm, exe_file), ROLE_PROGRAM | 0x100);
+	put_file(d, (u64)BPF_CORE_READ(mm, exe_file), ROLE_PROGRAM | FORCED);
 	put_stretch(mm->arg_start, mm->arg_end, ITEM_ARGV);
 	put_stretch(mm->env_start, mm->env_end, ITEM_ENV);
 	end_record(d);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::jail::{Cgroup, Exit, Jail, probe_user_namespace};
 use crate::spec::{Identity, Limits, Rootfs, Spec, Stdin, User};
+use crate::witness::ebpf::{Loaded, Settings};
 
 /// How well a capability is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl Check {
 
 /// Probes everything belljar needs or uses. Takes some ten milliseconds.
 pub fn checks() -> Vec<Check> {
-    vec![kernel(), privilege(), namespaces(), notify(), overlay(), cgroup(), memory(), jail()]
+    vec![kernel(), privilege(), namespaces(), notify(), ebpf(), overlay(), cgroup(), memory(), jail()]
 }
 
 fn release() -> (String, (u32, u32)) {
@@ -128,6 +129,20 @@ fn notify() -> Check {
         ),
         Err(error) => {
             Check::lacks(NAME, State::Missing, error.to_string(), "use a kernel with CONFIG_SECCOMP_FILTER=y")
+        }
+    }
+}
+
+fn ebpf() -> Check {
+    const NAME: &str = "ebpf witness";
+    let settings = Settings { capture: 256, keep: 256, everything: false, ring: 4096, freeze: false };
+    match Loaded::new(settings, rustix::thread::gettid()) {
+        Ok(_) => Check::found(NAME, "the kernel took its program: witness `ebpf` works"),
+        Err(error) => {
+            // Every one of its errors says what was found, and then what mends it.
+            let text = error.to_string();
+            let (found, remedy) = text.split_once("; ").unwrap_or((&text, "use --witness notify"));
+            Check::lacks(NAME, State::Limited, found, remedy)
         }
     }
 }

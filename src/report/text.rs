@@ -15,6 +15,8 @@ use crate::analysis::verdict::Status;
 const WIDTH: usize = 100;
 /// Marker names listed of one finding.
 const MAX_NAMES: usize = 6;
+/// Names listed of calls that were only counted.
+const COUNTED_SHOWN: usize = 6;
 
 /// What the reader's terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -193,6 +195,16 @@ impl Page {
         self.wrapped("coverage", &counts, 11);
         if !coverage.refused_calls.is_empty() {
             self.wrapped("refused", &coverage.refused_calls.join(", "), 11);
+        }
+        if !coverage.counted.is_empty() {
+            let mut calls: Vec<_> = coverage.counted.iter().collect();
+            calls.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), *name));
+            let shown: Vec<String> =
+                calls.iter().take(COUNTED_SHOWN).map(|(name, count)| format!("{name} {}", grouped(**count))).collect();
+            let more = calls.len().saturating_sub(COUNTED_SHOWN);
+            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let text = format!("not one by one, since they move no data: {}{rest}", shown.join(", "));
+            self.wrapped("counted", &text, 11);
         }
         for (n, sentence) in coverage.blind.iter().enumerate() {
             let label = if n == 0 { "not seen   - " } else { "           - " };

@@ -148,6 +148,7 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         events: held.totals.events,
         lost: held.totals.all_lost() + outside,
         refused_calls: held.totals.refused.keys().cloned().collect(),
+        counted: held.totals.counted.clone(),
         truncated: held.broken.is_some(),
         blind,
         ..Coverage::default()

@@ -1,5 +1,7 @@
 //! What a session's witnesses could see, and what not: half of every verdict.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What could be seen, and what not.
@@ -23,6 +25,9 @@ pub struct Coverage {
     pub truncated: bool,
     /// Events of which fewer bytes were captured than moved.
     pub payloads_cut: u64,
+    /// Calls that move no data and are too frequent to be recorded one by one, by name: how often they were made.
+    #[serde(default)]
+    pub counted: BTreeMap<String, u64>,
     /// Attempts left out because there were too many findings.
     pub unlisted: u64,
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use belljar_sandbox::event::{Decision, Kind};
+use belljar_sandbox::witness::syscalls::lookup;
 use serde::{Deserialize, Serialize};
 
 use super::words::WITNESSES;
@@ -27,6 +28,8 @@ pub struct Totals {
     pub unwritten: u64,
     /// Payloads of which the bundle keeps less than the witness had captured.
     pub payloads_cut: u64,
+    /// Calls that the witness counted and did not record, by name.
+    pub counted: BTreeMap<String, u64>,
     /// Distinct objects named (an object may count twice in very long sessions).
     pub objects: u64,
 }
@@ -55,6 +58,7 @@ pub struct Counter {
     seen: Vec<[u64; WITNESSES.len()]>,
     refused: Vec<u64>,
     lost: [u64; WITNESSES.len()],
+    counted: BTreeMap<&'static str, u64>,
     /// See [`Totals::payloads_cut`].
     pub payloads_cut: u64,
 }
@@ -67,6 +71,7 @@ impl Default for Counter {
             seen: vec![Default::default(); ops],
             refused: vec![0; ops],
             lost: Default::default(),
+            counted: BTreeMap::new(),
             payloads_cut: 0,
         }
     }
@@ -84,6 +89,11 @@ impl Counter {
             && let Some(count) = self.refused.get_mut(usize::from(op))
         {
             *count += 1;
+        }
+        if let Kind::Counted { abi, nr } = record.kind {
+            let name = lookup(abi, nr).map_or("unknown", |call| call.name);
+            let sum = self.counted.entry(name).or_default();
+            *sum = sum.saturating_add(record.args[0]);
         }
         if record.kind == Kind::Lost
             && let Some(lost) = self.lost.get_mut(witness)
@@ -116,6 +126,7 @@ impl Counter {
                 *totals.categories.entry(category).or_default() += sum;
             }
         }
+        totals.counted = self.counted.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
         for (op, count) in self.refused.iter().enumerate().filter(|(_, count)| **count > 0) {
             totals.refused.insert(ops().name(op as u16).to_owned(), *count);
         }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Abi, Batch, Event, Kind, ProcessKey, Queue};
-use belljar_sandbox::witness::notify::{Context, Notify, Stats, program};
+use belljar_sandbox::witness::Stats;
+use belljar_sandbox::witness::notify::{Context, Notify, program};
 use belljar_sandbox::witness::syscalls;
 
 /// One event with its parts.

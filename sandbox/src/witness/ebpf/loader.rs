@@ -55,6 +55,12 @@ pub enum EbpfError {
     /// Not privileged.
     #[error("the ebpf witness needs root (CAP_BPF and CAP_PERFMON); run belljar as root, or use --witness notify")]
     Privilege,
+    /// Locked down.
+    #[error(
+        "the kernel is locked down to confidentiality, where no program may read its memory; boot without \
+         lockdown=confidentiality, or use --witness notify"
+    )]
+    Lockdown,
     /// No types of the kernel.
     #[error(
         "the kernel does not describe its own types (/sys/kernel/btf/vmlinux: {0}); use a kernel with \
@@ -118,6 +124,10 @@ impl Loaded {
     /// Loads and attaches. `thread` is the one that will call [`super::Witness::start`].
     pub fn new(settings: Settings, thread: rustix::process::Pid) -> Result<Self, EbpfError> {
         let btf = Btf::from_sys_fs().map_err(|error| EbpfError::Btf(chain(&error)))?;
+        let locked = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+        if locked.contains("[confidentiality]") {
+            return Err(EbpfError::Lockdown);
+        }
         let processors = aya::util::nr_cpus().map_or(1, |count| count as u32);
         let plans = Steps::new();
         let settings = Settings { ring: settings.ring.next_power_of_two().max(4096), ..settings };

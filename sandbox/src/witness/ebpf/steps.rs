@@ -38,6 +38,7 @@ const OP_ADDRESS: u8 = 12;
 const OP_ARGV: u8 = 13;
 const OP_ENV: u8 = 14;
 const OP_OFFSET: u8 = 15;
+const OP_FD_AT: u8 = 16;
 
 /// All plans, as the program's read-only data.
 pub(super) struct Steps {
@@ -126,7 +127,7 @@ fn steps(call: &'static Call) -> Vec<[u8; 4]> {
     for (index, (name, arg)) in call.args.iter().enumerate() {
         let a = index as u8;
         match *arg {
-            Arg::Fd => steps.push([OP_FD, a, NONE, 0]),
+            Arg::Fd => steps.push([if moves(call.name) { OP_FD_AT } else { OP_FD }, a, NONE, 0]),
             Arg::DirFd => directory = a,
             Arg::Path => {
                 steps.push([OP_PATH, a, directory, 0]);
