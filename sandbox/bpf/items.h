@@ -357,7 +357,9 @@ static __always_inline void put_base(s32 directory, bool relative)
 		return;
 	}
 	struct place place;
-	bpf_probe_read_kernel(&place, sizeof(place), relative ? &task->fs->pwd : &task->fs->root);
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	u32 at = relative ? bpf_core_field_offset(struct fs_struct, pwd) : bpf_core_field_offset(struct fs_struct, root);
+	bpf_probe_read_kernel(&place, sizeof(place), (u8 *)fs + at);
 	if (!relative && place.dentry == own->root_dentry && place.mnt == own->root_mnt)
 		return;
 	struct dentry *dentry = (void *)place.dentry;

@@ -23,11 +23,14 @@ static __always_inline const volatile struct plan *plan_of(u32 abi, u32 nr)
 	return nr < NUMBERS ? &plans[abi == 1][nr] : 0;
 }
 
+// Fields are read through the program's own pointers only where every call comes by: the verifier looks up the type of
+// each such read among all of the kernel's (a millisecond), where a read by address costs ten nanoseconds when it is made.
+
 // The id a task has in the jail.
 static __always_inline u32 id_in_jail(struct pid *pid, u32 level)
 {
 	s32 nr = 0;
-	if (pid->level < level || level > 32)
+	if (BPF_CORE_READ(pid, level) < level || level > 32)
 		return 0;
 	u64 at = (u64)pid + bpf_core_field_offset(struct pid, numbers) + (u64)level * bpf_core_type_size(struct upid) +
 		 bpf_core_field_offset(struct upid, nr);
@@ -93,8 +96,8 @@ static __always_inline void tell_of_birth(struct task_struct *task, u32 process,
 	d->head.time = bpf_ktime_get_ns();
 	d->head.args[0] = parent;
 	d->head.args[1] = pid;
-	d->head.args[2] = task->tgid;
-	d->head.args[3] = task->start_boottime / TICK;
+	d->head.args[2] = BPF_CORE_READ(task, tgid);
+	d->head.args[3] = BPF_CORE_READ(task, start_boottime) / TICK;
 	end_record(d);
 }
 
@@ -102,16 +105,17 @@ static __always_inline void tell_of_birth(struct task_struct *task, u32 process,
 static __always_inline struct task_state *adopt(struct task_struct *task)
 {
 	struct control *own = settings();
-	if (!own || !own->init_tgid || task->real_parent->tgid != own->init_tgid)
+	if (!own || !own->init_tgid || (u32)BPF_CORE_READ(task, real_parent, tgid) != own->init_tgid)
 		return 0;
 	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!state)
 		return 0;
-	struct pid *pid = task->thread_pid;
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
 	if (!own->root_dentry) {
-		own->level = pid->level;
+		own->level = BPF_CORE_READ(pid, level);
 		struct place root;
-		bpf_probe_read_kernel(&root, sizeof(root), &task->fs->root);
+		struct fs_struct *fs = BPF_CORE_READ(task, fs);
+		bpf_probe_read_kernel(&root, sizeof(root), (u8 *)fs + bpf_core_field_offset(struct fs_struct, root));
 		own->root_dentry = root.dentry;
 		own->root_mnt = root.mnt;
 	}
@@ -237,6 +241,16 @@ static __always_inline void look_early(struct task_state *state)
 		d->busy = 0;
 }
 
+static __always_inline void read_narrow(struct pt_regs *regs, u64 *args)
+{
+	args[0] = (u32)BPF_CORE_READ(regs, bx);
+	args[1] = (u32)BPF_CORE_READ(regs, cx);
+	args[2] = (u32)BPF_CORE_READ(regs, dx);
+	args[3] = (u32)BPF_CORE_READ(regs, si);
+	args[4] = (u32)BPF_CORE_READ(regs, di);
+	args[5] = (u32)BPF_CORE_READ(regs, bp);
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(enter, struct pt_regs *regs, long number)
 {
@@ -267,12 +281,7 @@ int BPF_PROG(enter, struct pt_regs *regs, long number)
 	state->abi = abi;
 	state->began = bpf_ktime_get_ns();
 	if (narrow) {
-		state->args[0] = (u32)regs->bx;
-		state->args[1] = (u32)regs->cx;
-		state->args[2] = (u32)regs->dx;
-		state->args[3] = (u32)regs->si;
-		state->args[4] = (u32)regs->di;
-		state->args[5] = (u32)regs->bp;
+		read_narrow(regs, state->args);
 	} else {
 		state->args[0] = regs->di;
 		state->args[1] = regs->si;
@@ -330,7 +339,7 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
 	if (!state) {
-		if (priming_tid && (u32)task->pid == priming_tid)
+		if (priming_tid && (u32)bpf_get_current_pid_tgid() == priming_tid)
 			prime(ret);
 		return 0;
 	}
@@ -343,16 +352,20 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 	if (!d)
 		return 0;
 	if (phase == OUTSIDE) {
-		u32 narrow = task->thread_info.status & NARROW, nr = regs->orig_ax;
+		u32 narrow = BPF_CORE_READ(task, thread_info.status) & NARROW, nr = BPF_CORE_READ(regs, orig_ax);
 		state->abi = narrow ? 1 : nr & X32 ? 2 : 0;
 		state->nr = nr & ~X32;
 		state->began = now;
-		state->args[0] = narrow ? (u32)regs->bx : regs->di;
-		state->args[1] = narrow ? (u32)regs->cx : regs->si;
-		state->args[2] = narrow ? (u32)regs->dx : regs->dx;
-		state->args[3] = narrow ? (u32)regs->si : regs->r10;
-		state->args[4] = narrow ? (u32)regs->di : regs->r8;
-		state->args[5] = narrow ? (u32)regs->bp : regs->r9;
+		if (narrow) {
+			read_narrow(regs, state->args);
+		} else {
+			state->args[0] = BPF_CORE_READ(regs, di);
+			state->args[1] = BPF_CORE_READ(regs, si);
+			state->args[2] = BPF_CORE_READ(regs, dx);
+			state->args[3] = BPF_CORE_READ(regs, r10);
+			state->args[4] = BPF_CORE_READ(regs, r8);
+			state->args[5] = BPF_CORE_READ(regs, r9);
+		}
 		d->flags = FLAG_NO_ENTER;
 	}
 	bool narrow = state->abi == 1;
@@ -396,8 +409,8 @@ int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	}
 	born->phase = NEWBORN;
-	born->tid = id_in_jail(child->thread_pid, own->level);
-	if (child->tgid == parent->tgid) {
+	born->tid = id_in_jail(BPF_CORE_READ(child, thread_pid), own->level);
+	if (BPF_CORE_READ(child, tgid) == BPF_CORE_READ(parent, tgid)) {
 		born->process = state->process;
 		return 0;
 	}
@@ -414,7 +427,7 @@ int BPF_PROG(executed, struct task_struct *task, s32 old_pid, struct linux_binpr
 	if (!state || !own)
 		return 0;
 	// Where another thread than the leader called it, it is the leader now.
-	state->tid = id_in_jail(task->thread_pid, own->level);
+	state->tid = id_in_jail(BPF_CORE_READ(task, thread_pid), own->level);
 	struct desk *d = take_desk();
 	if (!d)
 		return 0;
@@ -423,16 +436,16 @@ int BPF_PROG(executed, struct task_struct *task, s32 old_pid, struct linux_binpr
 	d->head.time = state->began;
 	d->head.duration = now - state->began;
 	__builtin_memcpy(d->head.args, state->args, sizeof(state->args));
-	long len = bpf_probe_read_kernel_str(d->items + sizeof(struct item), 4096, binprm->filename);
+	long len = bpf_probe_read_kernel_str(d->items + sizeof(struct item), 4096, BPF_CORE_READ(binprm, filename));
 	if (len > 0) {
 		u8 first = d->items[sizeof(struct item)];
 		end_item(d, 0, ITEM_PATH, 0, (u32)(len - 1) & 4095);
 		put_base(CURRENT_DIRECTORY, first != '/');
 	}
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	put_file(d, (u64)BPF_CORE_READ(mm, exe_file), ROLE_PROGRAM | FORCED);
-	put_stretch(mm->arg_start, mm->arg_end, ITEM_ARGV);
-	put_stretch(mm->env_start, mm->env_end, ITEM_ENV);
+	put_stretch(BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end), ITEM_ARGV);
+	put_stretch(BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end), ITEM_ENV);
 	end_record(d);
 	state->phase = LEFT;
 	return 0;
@@ -454,15 +467,16 @@ int BPF_PROG(ended, struct task_struct *task)
 			end_record(d);
 		}
 	}
-	struct signal_struct *signal = task->signal;
-	if (signal->live.counter > 0)
+	struct signal_struct *signal = BPF_CORE_READ(task, signal);
+	if (BPF_CORE_READ(signal, live.counter) > 0)
 		return 0;
 	struct desk *d = take_desk();
 	if (!d)
 		return 0;
 	begin_record(d, RECORD_END, state);
 	d->head.time = bpf_ktime_get_ns();
-	d->head.args[0] = (u32)(signal->flags & SIGNAL_GROUP_EXIT ? signal->group_exit_code : task->group_leader->exit_code);
+	d->head.args[0] = (u32)(BPF_CORE_READ(signal, flags) & SIGNAL_GROUP_EXIT ? BPF_CORE_READ(signal, group_exit_code) :
+									   BPF_CORE_READ(task, group_leader, exit_code));
 	end_record(d);
 	return 0;
 }

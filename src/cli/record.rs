@@ -44,7 +44,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
     talk.say(&format!("recording to {}", prepared.output.display()));
     let ended = session::run(prepared, &|status| match status {
         Status::Note(note) => talk.say(note),
-        Status::Detail(text) => talk.detail(&format!("witness {text}")),
+        Status::Detail(text) => talk.detail(text),
         Status::Progress(progress) => talk.progress(progress),
     });
     talk.clear();

@@ -148,7 +148,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
             Ok::<_, SessionError>((writer, layer_log, analysis, header))
         });
         let begun = calls::begin(witness, settings, spec, move |info| {
-            tell(Status::Detail(&info.reason));
+            tell(Status::Detail(&format!("witness {}", info.reason)));
             let _ = choose.send(info.clone()); // the other end waits, or has said itself why not
         });
         (begun, made.join())
@@ -276,6 +276,15 @@ fn hold(
         let exit = jail.exit();
         let stats = calls.finish();
         terminal.finish();
+        if stats.freezes > 0 {
+            let note = format!(
+                "the subject was frozen {} times, for {} ms in all, because it called faster than could be recorded",
+                stats.freezes,
+                stats.frozen_ns / 1_000_000
+            );
+            tell(Status::Detail(&note));
+            let _ = push_note(&queue, &note, start_ns); // told by ingest's own error
+        }
         if let Some(note) = stop.map(|stop| say(stop, spec.limits.time)) {
             tell(Status::Note(&note));
             // A closed queue is told by ingest's own error.

@@ -41,3 +41,19 @@ fn what_is_lost_is_said_everywhere() {
     assert_eq!(shown.status.code(), Some(12));
     assert!(String::from_utf8_lossy(&shown.stdout).contains(&lost.to_string()), "the report gives the number");
 }
+
+/// With a ring that the flood would fill several times over, the subject is stopped in time.
+#[test]
+fn a_subject_that_calls_too_fast_is_frozen_and_nothing_is_lost() {
+    let Some(lab) = root() else { return };
+    if !is_full(&lab) {
+        return; // as above
+    }
+    lab.build_fixture("flood");
+    let flood = FLOOD.to_string();
+    let taken = recorded(&lab, &["--ebpf-ring", "4194304"], &["./flood", &flood]);
+    assert_eq!(lab.count(&taken.bundle, "op:write payload:flood") as u64, FLOOD);
+    assert_eq!(lab.count(&taken.bundle, "op:lost"), 0);
+    let notices = lab.events(&taken.bundle, "op:notice");
+    assert!(notices.iter().any(|notice| notice["detail"].to_string().contains("was frozen")), "{notices:?}");
+}

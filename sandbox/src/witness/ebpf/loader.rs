@@ -123,7 +123,14 @@ pub struct Loaded {
 impl Loaded {
     /// Loads and attaches. `thread` is the one that will call [`super::Witness::start`].
     pub fn new(settings: Settings, thread: rustix::process::Pid) -> Result<Self, EbpfError> {
-        let btf = Btf::from_sys_fs().map_err(|error| EbpfError::Btf(chain(&error)))?;
+        // The loader reads the kernel's types for itself, whatever it is given; so do we, beside it.
+        let (loader, btf) = std::thread::scope(|scope| {
+            let own = scope.spawn(Btf::from_sys_fs);
+            (EbpfLoader::new(), own.join())
+        });
+        let btf = btf
+            .map_err(|_| EbpfError::Btf("reading them failed".into()))?
+            .map_err(|error| EbpfError::Btf(chain(&error)))?;
         let locked = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
         if locked.contains("[confidentiality]") {
             return Err(EbpfError::Lockdown);
@@ -135,7 +142,7 @@ impl Loaded {
         let thread = thread.as_raw_pid() as u32;
         // Half is left for what comes until the subject stands still.
         let high_water = u64::from(settings.ring) / 2;
-        let mut loader = EbpfLoader::new();
+        let mut loader = loader;
         loader
             // Task storage: aya loads it, but has no way of its own to use it.
             .allow_unsupported_maps()
