@@ -5,6 +5,7 @@
 //! jail and the planted files; from the subject's first exec on, a reader makes events of its records, and a guard
 //! freezes the subject when it calls faster than they can be recorded. The gate of [`super::notify`] goes on deciding.
 
+mod call;
 mod guard;
 mod loader;
 mod names;

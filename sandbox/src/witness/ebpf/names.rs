@@ -98,7 +98,7 @@ impl Names {
                 }
                 libc::AF_UNIX => {
                     // A server's peer is often nameless: the server's own name then says which it is.
-                    let which = if peer.peer_name.len() > 2 { peer.peer_name } else { peer.own_name };
+                    let which = if peer.other_name.len() > 2 { peer.other_name } else { peer.own_name };
                     address::format(which, &mut name.bytes);
                     if let Some(absolute) = self.relative.get(&name.bytes) {
                         name.set(ObjectKind::Unix, absolute);
@@ -109,7 +109,7 @@ impl Names {
                         let _ = write!(name.bytes, "family:{family}:protocol:{}:", peer.protocol);
                     }
                     let (ip, port) =
-                        if peer.connected { (peer.peer, peer.peer_port) } else { (peer.own, peer.own_port) };
+                        if peer.connected { (peer.other, peer.other_port) } else { (peer.own, peer.own_port) };
                     address::format(&raw_address(peer.family, &ip, port), &mut name.bytes);
                 }
                 _ => {}

@@ -91,13 +91,13 @@ pub(super) struct Peer<'a> {
     pub(super) protocol: u16,
     pub(super) connected: bool,
     pub(super) own_port: u16,
-    pub(super) peer_port: u16,
+    pub(super) other_port: u16,
     pub(super) own: [u8; 16],
-    pub(super) peer: [u8; 16],
+    pub(super) other: [u8; 16],
     /// A unix socket's address, `struct sockaddr_un`.
     pub(super) own_name: &'a [u8],
-    /// Its peer's.
-    pub(super) peer_name: &'a [u8],
+    /// That of whom it talks to.
+    pub(super) other_name: &'a [u8],
 }
 
 /// One part of a record.
@@ -173,7 +173,7 @@ pub(super) fn head(bytes: &[u8]) -> Option<(Head, Items<'_>)> {
 }
 
 /// What stands behind a head. For [`Type::Part`] it is the bytes themselves.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Items<'a>(pub(super) &'a [u8]);
 
 impl<'a> Iterator for Items<'a> {
@@ -234,11 +234,11 @@ fn peer(bytes: &[u8]) -> Peer<'_> {
         protocol: u16_at(bytes, 4),
         connected: byte(9) != 0,
         own_port: u16_at(bytes, 10),
-        peer_port: u16::from_be(u16_at(bytes, 12)),
+        other_port: u16::from_be(u16_at(bytes, 12)),
         own: array_at(bytes, 16),
-        peer: array_at(bytes, 32),
+        other: array_at(bytes, 32),
         own_name: name(48, usize::from(byte(7))),
-        peer_name: name(48 + 112, usize::from(byte(8))),
+        other_name: name(48 + 112, usize::from(byte(8))),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -85,10 +85,10 @@ impl Ring {
                 return false;
             }
             let offset = self.page + (at as usize & (self.size - 1));
-            // SAFETY: positions are multiples of 8 within the data, which is mapped twice behind the producer's page.
-            let length = unsafe { self.producer.cast::<u8>().add(offset).cast::<std::sync::atomic::AtomicU32>() };
-            // SAFETY: as above.
-            let length = unsafe { (*length).load(Ordering::Acquire) };
+            // SAFETY: within the data, which is mapped twice behind the producer's page.
+            let header = unsafe { self.producer.byte_add(offset) };
+            // SAFETY: positions are multiples of 8, and a record begins with its length.
+            let length = unsafe { (*header.cast::<AtomicU32>()).load(Ordering::Acquire) };
             if length & BUSY != 0 {
                 // Its writer has not finished; those behind it wait.
                 self.hand_back();
@@ -98,7 +98,7 @@ impl Ring {
             let next = (at + HEADER + bytes as u64).next_multiple_of(8);
             if length & DISCARDED == 0 && bytes <= self.size {
                 // SAFETY: the kernel has written these bytes, and writes them again only after they are handed back.
-                let record = unsafe { std::slice::from_raw_parts(self.producer.cast::<u8>().add(offset + 8), bytes) };
+                let record = unsafe { std::slice::from_raw_parts(header.cast::<u8>().add(8), bytes) };
                 take(record);
                 self.advance(next);
                 return true;
