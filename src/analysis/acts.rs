@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind};
+use belljar_sandbox::event::{Abi, Decision, Kind, LayerChange, ObjectKind};
 use belljar_sandbox::witness::syscalls::{self, Call, Category};
 use nix::errno::Errno;
 
@@ -26,10 +26,11 @@ const DIRECTORY: u64 = 0o040_000;
 impl Analysis {
     pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
         // i386 passes some socket calls through one number; the first argument says which.
-        let inner = if call.category == Category::Network && call.name == "socketcall" {
-            syscalls::socketcall(record.args[0] as u32)
-        } else {
-            None
+        let inner = match record.kind {
+            Kind::Call { abi: Abi::I386, .. } if call.name == "socketcall" => {
+                syscalls::socketcall(record.args[0] as u32)
+            }
+            _ => None,
         };
         let call = inner.unwrap_or(call);
         if record.decision == Decision::Denied {

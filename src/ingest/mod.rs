@@ -134,7 +134,7 @@ impl Ingest {
         if !writer.is_pending() {
             self.unwritten_since = None;
         } else if self.unwritten_since.get_or_insert_with(Instant::now).elapsed() >= FLUSH {
-            self.write(writer, Writer::flush);
+            self.write(writer, Writer::hand_on);
             self.unwritten_since = None;
         }
     }
