@@ -29,6 +29,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 const PUSH: usize = 256;
 const PROCESSES: u64 = 16;
 
+/// What a call acts on.
+type Named = (ObjectKind, Span);
+const NOTHING: Named = (ObjectKind::None, Span { start: 0, len: 0 });
+
 struct Noise(u64);
 
 impl Noise {
@@ -67,7 +71,7 @@ impl Feed {
         Self { noise, time: 0, process: 0, registers: [[0; 6]; PROCESSES as usize], text, name, line, count: 0 }
     }
 
-    fn start(&mut self, batch: &mut Batch) {
+    fn start(batch: &mut Batch) {
         for key in 1..=PROCESSES as u32 {
             let start = Event::new(0, Witness::Ebpf, Kind::ProcessStart, ProcessKey(key), key);
             let args = [u64::from(key - 1), u64::from(key), u64::from(key) + 4000, 0, 0, 0];
@@ -79,7 +83,7 @@ impl Feed {
     }
 
     /// One call. Its registers past `args` keep what they held, or what other code left there.
-    fn call(&mut self, batch: &mut Batch, nr: u32, args: &[u64], result: i64, named: Option<(ObjectKind, Span)>) {
+    fn call(&mut self, batch: &mut Batch, nr: u32, args: &[u64], result: i64, named: Named) {
         let registers = &mut self.registers[self.process as usize];
         for (register, arg) in registers.iter_mut().zip(args) {
             *register = *arg;
@@ -95,7 +99,7 @@ impl Feed {
         self.time += duration + 80 + self.noise.below(500);
         let kind = Kind::Call { abi: Abi::X86_64, nr };
         let process = self.process as u32 + 1;
-        let (object_kind, object) = named.unwrap_or_default();
+        let (object_kind, object) = named;
         batch.events.push(Event {
             args: *registers,
             result: Some(result),
@@ -114,10 +118,10 @@ impl Feed {
         }
     }
 
-    fn file(&mut self, batch: &mut Batch, name: std::fmt::Arguments<'_>) -> Option<(ObjectKind, Span)> {
+    fn file(&mut self, batch: &mut Batch, name: std::fmt::Arguments<'_>) -> Named {
         self.name.clear();
         let _ = self.name.write_fmt(name);
-        Some((ObjectKind::File, batch.put(self.name.as_bytes())))
+        (ObjectKind::File, batch.put(self.name.as_bytes()))
     }
 
     fn buffer(&mut self) -> u64 {
@@ -163,7 +167,7 @@ impl Feed {
                     self.call(batch, 9, &[at, 0x2_6000, 5, 0x812, fd, part * 0x26], at as i64, name);
                 }
                 self.call(batch, 3, &[fd], 0, name);
-                self.call(batch, 10, &[base, 0x4000, 1], 0, None);
+                self.call(batch, 10, &[base, 0x4000, 1], 0, NOTHING);
             }
             // find and git: directories and what is in them.
             40..65 => {
@@ -204,9 +208,15 @@ impl Feed {
                 self.call(batch, 0, &[fd, path, 4096], 4096, name);
                 self.call(batch, 8, &[fd, n, 0], n as i64, name);
                 self.call(batch, 3, &[fd], 0, name);
-                self.call(batch, 12, &[0x55e6_7800_0000 + n * 0x2_1000], 0x55e6_7800_0000 + n as i64 * 0x2_1000, None);
-                self.call(batch, 13, &[11, stat, 0, 8], 0, None);
-                self.call(batch, 14, &[0, stat, stat + 128, 8], 0, None);
+                self.call(
+                    batch,
+                    12,
+                    &[0x55e6_7800_0000 + n * 0x2_1000],
+                    0x55e6_7800_0000 + n as i64 * 0x2_1000,
+                    NOTHING,
+                );
+                self.call(batch, 13, &[11, stat, 0, 8], 0, NOTHING);
+                self.call(batch, 14, &[0, stat, stat + 128, 8], 0, NOTHING);
                 if n % 4 == 0 {
                     let made = self.file(batch, format_args!("/tmp/cc{}.s", n % 100));
                     self.call(batch, 1, &[4, path, 4096], 4096, made);
@@ -215,8 +225,7 @@ impl Feed {
             }
             // A service: answers on a socket, writes its log.
             _ => {
-                let peer =
-                    self.file(batch, format_args!("10.0.0.{}:443", n % 8)).map(|(_, span)| (ObjectKind::Tcp, span));
+                let peer = (ObjectKind::Tcp, self.file(batch, format_args!("10.0.0.{}:443", n % 8)).1);
                 self.call(batch, 45, &[5, path, 4096, 0, 0, 0], 200 + (n as i64 % 50), peer);
                 self.call(batch, 44, &[5, path, 120 + n % 200, 0x4000, 0, 0], 120 + (n as i64 % 200), peer);
                 self.payload(batch, 120 + n as usize % 200);
@@ -253,7 +262,7 @@ impl Feed {
             let pushed = queue.push(|batch| {
                 let before = batch.events.len();
                 if done == 0 {
-                    self.start(batch);
+                    Self::start(batch);
                 }
                 while batch.events.len() - before < PUSH {
                     if hot { self.hot(batch) } else { self.mixed(batch) }
@@ -303,7 +312,7 @@ fn record(dir: &Path, events: u64, hot: bool, plain: bool) {
         let before = time(UsageWho::RUSAGE_THREAD);
         feed.run(&fed, events, hot);
         fed.close();
-        time(UsageWho::RUSAGE_THREAD) - before
+        time(UsageWho::RUSAGE_THREAD).saturating_sub(before)
     });
     let own = time(UsageWho::RUSAGE_THREAD);
     let totals = if plain {
@@ -311,12 +320,12 @@ fn record(dir: &Path, events: u64, hot: bool, plain: bool) {
     } else {
         ingest::run(&queue, &mut analysis, &mut writer, Options::default(), |_| {})
     };
-    let own = time(UsageWho::RUSAGE_THREAD) - own;
+    let own = time(UsageWho::RUSAGE_THREAD).saturating_sub(own);
     let feeder = feeder.join().expect("feeder");
     let totals = totals.expect("room");
     let events = totals.events;
     writer.finish(Outcome { totals, ..Outcome::default() }).expect("finished");
-    let (all, clock) = (time(UsageWho::RUSAGE_SELF) - all, clock.elapsed());
+    let (all, clock) = (time(UsageWho::RUSAGE_SELF).saturating_sub(all), clock.elapsed());
     let each = |time: Duration| time.as_nanos() as f64 / events as f64;
     println!(
         "{events} events, {markers} markers: {:.2} M events/s by the clock; processor time an event: {:.0} ns behind the \

@@ -121,11 +121,10 @@ impl Analysis {
             }
         }
         self.names(record, touched, record.object);
-        let Facts { detector, place, .. } = self.facts(object);
-        if let Some(detector) = detector {
+        if let Some(detector) = detectors::by_place(&object.name) {
             self.attempt(detector, record, touched, &object.name, channel(object));
         }
-        if place == Place::Disk {
+        if self.facts(object).place == Place::Disk {
             self.wrote(object, record);
         }
     }
@@ -683,7 +682,7 @@ impl Analysis {
 
     /// What the process holds goes into the object.
     fn pour(&mut self, record: &Record<'_>, to: &Object, flow: u64, phrase: &'static str) {
-        let Some(process) = record.process else { return };
+        let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
         let item = stepper(record, phrase, &to.name);
         let mut lineage = std::mem::take(&mut self.lineage);
         lineage.pour(process.key, flow, self.followed, || Some(item(self)));

@@ -182,14 +182,9 @@ impl Automaton {
             }
             // Nothing that began before `at - held` can still become a value.
             node = 0;
-            match self.candidate(bytes, at - held) {
-                Some(begin) => (at, until) = (begin, begin + GRAM),
-                None => {
-                    // The last three bytes may be the beginning of one.
-                    at = (at - held).max(bytes.len().saturating_sub(GRAM - 1));
-                    until = bytes.len();
-                }
-            }
+            // The last three bytes may be the beginning of one all the same.
+            let last = (at - held).max(bytes.len().saturating_sub(GRAM - 1));
+            (at, until) = self.candidate(bytes, at - held).map_or((last, bytes.len()), |at| (at, at + GRAM));
         }
         State(node)
     }

@@ -7,14 +7,14 @@
 
 use belljar_sandbox::event::ObjectKind;
 
-use super::detectors::{self, Detector};
 use super::place::{AssetPaths, Hasher, Place, place, split_port};
 use crate::store::{AssetSet, Object};
 
-/// Names kept.
-const NAMES: usize = 2048;
-/// Longest name kept: with [`NAMES`], a megabyte at most.
-const MAX_NAME: usize = 512;
+/// Names kept: what a search through a file system of usual size comes by.
+const NAMES_BITS: u32 = 14;
+const NAMES: usize = 1 << NAMES_BITS;
+/// Longest name kept: with [`NAMES`], four megabytes at most.
+const MAX_NAME: usize = 256;
 
 /// What an object's name says.
 #[derive(Clone, Copy, Debug)]
@@ -28,29 +28,22 @@ pub(super) struct Facts {
     /// The number under which lineage follows it. Local connections are followed by port: their
     /// two ends have different names.
     pub(super) flow: u64,
-    /// What writing there is an attempt at.
-    pub(super) detector: Option<&'static Detector>,
 }
 
 impl Facts {
     fn new(object: &Object, paths: &AssetPaths, hasher: &Hasher) -> Self {
         let stream = hasher.object(object);
-        Self {
-            own: paths.of(Some(object)),
-            place: place(object),
-            stream,
-            flow: flow(object, hasher, stream),
-            detector: detectors::by_place(&object.name),
-        }
+        Self { own: paths.of(Some(object)), place: place(object), stream, flow: flow(object, hasher, stream) }
     }
 }
 
 /// The number under which lineage follows the object; `stream` is its number among streams.
 pub(super) fn flow(object: &Object, hasher: &Hasher, stream: u64) -> u64 {
-    match (object.kind, split_port(&object.name).1) {
-        (ObjectKind::Tcp | ObjectKind::Udp, Some(port)) => hasher.any((object.kind as u8, port)),
-        _ => stream,
-    }
+    let port = match object.kind {
+        ObjectKind::Tcp | ObjectKind::Udp => split_port(&object.name).1,
+        _ => None,
+    };
+    port.map_or(stream, |port| hasher.any((object.kind as u8, port)))
 }
 
 /// The last names and what they say.
@@ -68,8 +61,9 @@ impl Default for Known {
 impl Known {
     /// What the object's name says.
     pub(super) fn of(&mut self, object: &Object, paths: &AssetPaths, hasher: &Hasher) -> Facts {
-        // Objects are two words and reference counts long: the lowest bits say nothing.
-        let place = (std::ptr::from_ref(object).addr() >> 5) % NAMES;
+        // Addresses are multiples of a few lengths: spread by multiplication (as in `automaton`).
+        let spread = (std::ptr::from_ref(object).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = (spread >> (64 - NAMES_BITS)) as usize;
         let Some(kept) = self.kept.get_mut(place) else { return Facts::new(object, paths, hasher) };
         if let Some((known, facts)) = kept
             && known == object

@@ -193,8 +193,8 @@ impl Encoder {
         self.wait()?;
         let empty = self.spare.take().unwrap_or_else(Rows::new);
         let filled = std::mem::replace(rows, empty);
-        let sent = self.to.as_ref().map(|to| to.send(filled));
-        if matches!(sent, Some(Ok(()))) { Ok(()) } else { Err(gone()) }
+        // A set that cannot be sent is lost with the thread that should have written it.
+        if self.to.as_ref().is_some_and(|to| to.send(filled).is_ok()) { Ok(()) } else { Err(gone()) }
     }
 
     /// Waits until all that was taken is on disk.
