@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind};
+use belljar_sandbox::event::{Abi, Decision, Kind, LayerChange, ObjectKind};
 use belljar_sandbox::witness::syscalls::{self, Call, Category};
 use nix::errno::Errno;
 
 use super::detectors::{self, Detector};
+use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
@@ -25,21 +26,28 @@ const DIRECTORY: u64 = 0o040_000;
 impl Analysis {
     pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
         // i386 passes some socket calls through one number; the first argument says which.
-        let inner = (call.name == "socketcall").then(|| syscalls::socketcall(record.args[0] as u32)).flatten();
+        let inner = match record.kind {
+            Kind::Call { abi: Abi::I386, .. } if call.name == "socketcall" => {
+                syscalls::socketcall(record.args[0] as u32)
+            }
+            _ => None,
+        };
         let call = inner.unwrap_or(call);
         if record.decision == Decision::Denied {
             self.refused.insert(call.name);
         }
-        touched.assets.0 |= self.paths.of(record.object).0 | self.paths.of(record.target).0;
+        for object in [record.object, record.target].into_iter().flatten() {
+            touched.assets.0 |= self.facts(object).own.0;
+        }
         let bulk = matches!(
             call.category,
             Category::Open | Category::Read | Category::Write | Category::Send | Category::Receive | Category::Memory
         );
-        if !bulk && let Some(detector) = detectors::by_call(call.name, record) {
+        if !bulk && let Some(detector) = detectors::by_call(record) {
             let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
             self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
         }
-        match act(call, record) {
+        match act(inner, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
                 self.payloads_cut += u64::from(self.is_cut(record, Direction::In));
@@ -116,7 +124,7 @@ impl Analysis {
         if let Some(detector) = detectors::by_place(&object.name) {
             self.attempt(detector, record, touched, &object.name, channel(object));
         }
-        if place(object) == Place::Disk {
+        if self.facts(object).place == Place::Disk {
             self.wrote(object, record);
         }
     }
@@ -131,21 +139,21 @@ impl Analysis {
         touched.assets.0 |= hits.assets().0;
         // What was never planted in an asset's directory is not of the asset.
         let missing = record.result == Some(-(Errno::ENOENT as i64)) && !self.paths.names(object);
-        let named = if missing { AssetSet::default() } else { self.paths.of(record.object) };
-        let flow = self.flow(object);
+        let Facts { own, flow, place, .. } = self.facts(object);
+        let named = if missing { AssetSet::default() } else { own };
         for asset in named.iter() {
             self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
         }
         // Client data where none was planted: a copy. Whose, lineage may know; else it is news.
         let known = self.lineage.flow(flow).map_or(0, |holding| holding.assets().0);
         for asset in AssetSet(hits.assets().0 & !named.0).iter() {
-            if named.0 != 0 || place(object) != Place::Local && known & 1 << asset == 0 {
+            if named.0 != 0 || place != Place::Local && known & 1 << asset == 0 {
                 self.collect(asset, hits.of(asset), record, touched, phrase, Link::Content);
             } else {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
         }
-        if let Some(process) = record.process.filter(|_| place(object) == Place::Local) {
+        if let Some(process) = record.process.filter(|_| place == Place::Local) {
             self.lineage.listen(process.key, flow);
         }
         if let Some(process) = record.process.filter(|_| known != 0) {
@@ -163,16 +171,16 @@ impl Analysis {
         let mut hits = self.search(record, Some(to), Direction::Out);
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
-        match place(to) {
+        let Facts { own, flow, place, .. } = self.facts(to);
+        match place {
             Place::Disk => {
                 // Its own place is where it was already.
-                let own = self.paths.of(Some(to));
                 hits.retain(|id| !own.contains(id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
-                self.pour(record, to, "wrote to");
+                self.pour(record, to, flow, "wrote to");
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
@@ -183,7 +191,7 @@ impl Analysis {
                 for asset in hits.assets().iter() {
                     self.imply(asset, hits.of(asset), record, touched);
                 }
-                self.pour(record, to, "wrote to");
+                self.pour(record, to, flow, "wrote to");
             }
             Place::Nowhere => {}
         }
@@ -287,6 +295,7 @@ impl Analysis {
         let Some(to) = to else { return };
         let from_assets = self.paths.of(from);
         let flowing = from.and_then(|from| self.lineage.flow(self.flow(from))).map_or(0, |holding| holding.assets().0);
+        let flow = self.flow(to);
         match place(to) {
             Place::Disk => {
                 let own = self.paths.of(Some(to));
@@ -294,10 +303,10 @@ impl Analysis {
                     self.put(asset, record, touched, to, "copied to");
                 }
                 self.wrote(to, record);
-                self.pour(record, to, "copied to");
+                self.pour(record, to, flow, "copied to");
             }
             Place::Remote => self.reached(record, touched, to, "copied to", AssetSet::default()),
-            Place::Local => self.pour(record, to, "copied to"),
+            Place::Local => self.pour(record, to, flow, "copied to"),
             Place::Nowhere => {}
         }
     }
@@ -672,9 +681,8 @@ impl Analysis {
     }
 
     /// What the process holds goes into the object.
-    fn pour(&mut self, record: &Record<'_>, to: &Object, phrase: &'static str) {
-        let Some(process) = record.process else { return };
-        let flow = self.flow(to);
+    fn pour(&mut self, record: &Record<'_>, to: &Object, flow: u64, phrase: &'static str) {
+        let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
         let item = stepper(record, phrase, &to.name);
         let mut lineage = std::mem::take(&mut self.lineage);
         lineage.pour(process.key, flow, self.followed, || Some(item(self)));
@@ -686,7 +694,7 @@ impl Analysis {
         let mut hits = self.none();
         if !record.payload.is_empty() {
             let process = record.process.map(|process| process.key).unwrap_or_default();
-            let stream = object.map_or(0, |object| self.hasher.object(object));
+            let stream = object.map_or(0, |object| self.facts(object).stream);
             let whole = !self.is_cut(record, direction);
             self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
         }

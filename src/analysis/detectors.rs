@@ -7,9 +7,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::finding::{Confidence, Severity};
-use crate::store::{Record, Verb};
+use crate::store::{Record, Verb, ops};
 
 /// One sort of attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,9 +168,16 @@ static SWITCH_OFF: Detector =
 /// Client data removed or emptied.
 pub(super) static REMOVED: Detector = row(Disrupt, High, Suspected, Some("T1485"), "destroy client data");
 
-/// What a call is an attempt at, by its name and arguments.
-pub(super) fn by_call(name: &str, record: &Record<'_>) -> Option<&'static Detector> {
-    let (_, when, detector) = CALLS.iter().find(|(names, _, _)| names.contains(&name))?;
+/// Rows of [`CALLS`], by the number of their call's name in [`ops`].
+static BY_OP: LazyLock<Vec<Option<(When, &Detector)>>> = LazyLock::new(|| {
+    let of = |name: &&str| CALLS.iter().find(|(names, _, _)| names.contains(name)).map(|(_, when, row)| (*when, row));
+    ops().names().iter().map(of).collect()
+});
+
+/// What the event's call is an attempt at, by its name and arguments.
+pub(super) fn by_call(record: &Record<'_>) -> Option<&'static Detector> {
+    let (when, detector) = (*BY_OP.get(usize::from(ops().of(record.kind)))?)?;
+    let name = record.op();
     let [first, second, third, ..] = record.args;
     let meant = match when {
         When::Always => true,

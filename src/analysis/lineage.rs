@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use belljar_sandbox::event::ProcessKey;
+use foldhash::fast::RandomState;
 
 use super::finding::ChainItem;
 use crate::store::AssetSet;
@@ -87,11 +88,11 @@ struct Member {
 /// Who and what holds what.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
-    members: HashMap<ProcessKey, Member>,
-    flows: HashMap<u64, Holding>,
+    members: HashMap<ProcessKey, Member, RandomState>,
+    flows: HashMap<u64, Holding, RandomState>,
     /// Who answers at a local address or reads from a pipe. A read that waits was seen before the
     /// bytes that end it, so what is poured in later reaches its readers, too.
-    readers: HashMap<u64, Vec<ProcessKey>>,
+    readers: HashMap<u64, Vec<ProcessKey>, RandomState>,
     unfollowed: u64,
 }
 

@@ -1,18 +1,17 @@
 //! Finds marker values in whatever bytes pass: one automaton for all markers of all assets, and
-//! for each stream a short memory, so that a value split over two writes is found.
+//! for each stream its state, so that a value split over any number of writes is found.
 //!
-//! The automaton is daachorse's double array: with 720 markers it searches two to three times as
-//! fast as aho-corasick's DFA, is built in half the time and takes 0.2 MB instead of 3
-//! (`benches/matcher.rs`). A stream's memory is its last bytes, as many as the longest marker
-//! less one; only the seam is searched twice.
+//! A stream that holds no beginning of a marker - nearly every one, nearly always - needs no
+//! memory at all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::ProcessKey;
-use daachorse::DoubleArrayAhoCorasick;
+use foldhash::fast::RandomState;
 
+use super::automaton::{Automaton, State};
 use crate::store::AssetSet;
 
 /// Values shorter than this occur by chance and are not searched.
@@ -20,7 +19,7 @@ pub const MIN_MARKER: usize = 5;
 
 /// How many streams one generation remembers; two generations are kept, so between this and
 /// twice this many streams have a memory.
-const GENERATION: usize = 2048;
+const GENERATION: usize = 16_384;
 
 /// Which marker: index of its asset, and its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,8 +32,8 @@ pub struct MarkerId {
 
 /// The markers could not be turned into an automaton.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot prepare the search for marker values: {0}; plant fewer or shorter ones")]
-pub struct Error(String);
+#[error("cannot prepare the search for marker values: they are too long together; plant fewer or shorter ones")]
+pub struct Error;
 
 /// Which way the bytes of a stream went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,16 +104,17 @@ impl Hits {
     }
 }
 
-/// The automaton and the memories of streams.
+/// States of streams that hold the beginning of a marker. The subject chooses objects and
+/// processes, but sees no hash: the seed is drawn by chance.
+type States = HashMap<StreamKey, State, RandomState>;
+
+/// The automaton and the states of streams.
 pub struct Matcher {
-    automaton: Option<DoubleArrayAhoCorasick<u32>>,
+    automaton: Option<Automaton>,
     owners: Vec<MarkerId>,
-    /// Length of the longest marker less one: how much of a stream is remembered.
-    reach: usize,
     too_short: usize,
-    young: HashMap<StreamKey, Vec<u8>>,
-    old: HashMap<StreamKey, Vec<u8>>,
-    seam: Vec<u8>,
+    young: States,
+    old: States,
     forgotten: u64,
 }
 
@@ -143,17 +143,15 @@ impl Matcher {
         let automaton = if values.is_empty() {
             None
         } else {
-            let patterns = values.iter().map(|(value, _)| *value);
-            Some(DoubleArrayAhoCorasick::new(patterns).map_err(|error| Error(error.to_string()))?)
+            let patterns: Vec<&[u8]> = values.iter().map(|(value, _)| *value).collect();
+            Some(Automaton::new(&patterns).ok_or(Error)?)
         };
         Ok(Self {
             automaton,
-            reach: values.iter().map(|(value, _)| value.len()).max().unwrap_or(1) - 1,
             owners: values.iter().map(|(_, id)| *id).collect(),
             too_short,
-            young: HashMap::new(),
-            old: HashMap::new(),
-            seam: Vec::new(),
+            young: States::default(),
+            old: States::default(),
             forgotten: 0,
         })
     }
@@ -170,14 +168,9 @@ impl Matcher {
 
     /// Searches bytes that stand for themselves (a name, an argument vector) and adds to `hits`.
     pub fn scan(&self, bytes: &[u8], hits: &mut Hits) {
-        let Some(automaton) = &self.automaton else { return };
-        if bytes.len() < MIN_MARKER {
-            return;
+        if bytes.len() >= MIN_MARKER {
+            self.advance(State::START, bytes, hits);
         }
-        for found in automaton.find_overlapping_iter(bytes) {
-            hits.ids.extend(self.owners.get(found.value() as usize));
-        }
-        hits.settle();
     }
 
     /// Searches the next bytes of a stream. `whole` is false when more bytes went by than these,
@@ -186,49 +179,54 @@ impl Matcher {
         if bytes.is_empty() {
             return;
         }
-        self.scan(bytes, hits);
-        self.make_young(key);
-        let Self { automaton: Some(automaton), owners, young, seam, reach, .. } = self else { return };
-        let Some(tail) = young.get_mut(&key) else { return };
-        if !tail.is_empty() {
-            let before = tail.len();
-            seam.clear();
-            seam.extend_from_slice(tail);
-            seam.extend_from_slice(bytes.get(..*reach).unwrap_or(bytes));
-            let across = automaton.find_overlapping_iter(&*seam).filter(|m| m.start() < before && m.end() > before);
-            hits.ids.extend(across.filter_map(|m| owners.get(m.value() as usize)));
-            hits.settle();
-        }
-        if whole {
-            remember(tail, bytes, *reach);
-        } else {
-            tail.clear();
+        let before = self.state(&key);
+        let after = self.advance(before, bytes, hits);
+        let after = if whole { after } else { State::START };
+        if after != before {
+            self.keep(key, after);
         }
     }
 
-    /// Sees to it that the stream has a memory, in the young generation.
-    fn make_young(&mut self, key: StreamKey) {
-        if self.young.contains_key(&key) {
+    fn advance(&self, state: State, bytes: &[u8], hits: &mut Hits) -> State {
+        let Some(automaton) = &self.automaton else { return state };
+        let before = hits.ids.len();
+        let state = automaton.scan(state, bytes, |value| {
+            let id = self.owners.get(value).copied();
+            // Bytes that are one marker over and over are told once.
+            if id.is_some() && id.as_ref() != hits.ids.last() {
+                hits.ids.extend(id);
+            }
+        });
+        if hits.ids.len() > before {
+            hits.settle();
+        }
+        state
+    }
+
+    /// What is held of the stream; it counts as young from now on.
+    fn state(&mut self, key: &StreamKey) -> State {
+        if let Some(state) = self.young.get(key) {
+            return *state;
+        }
+        match self.old.remove(key) {
+            Some(state) => {
+                self.keep(*key, state);
+                state
+            }
+            None => State::START,
+        }
+    }
+
+    fn keep(&mut self, key: StreamKey, state: State) {
+        if state == State::START {
+            self.young.remove(&key);
             return;
         }
-        if self.young.len() >= GENERATION {
+        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
             self.forgotten += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
         }
-        let tail = self.old.remove(&key).unwrap_or_default();
-        self.young.insert(key, tail);
-    }
-}
-
-/// Makes `tail` the last `reach` bytes of what it was and `bytes`.
-fn remember(tail: &mut Vec<u8>, bytes: &[u8], reach: usize) {
-    if bytes.len() >= reach {
-        tail.clear();
-        tail.extend_from_slice(bytes.get(bytes.len() - reach..).unwrap_or_default());
-    } else {
-        let surplus = (tail.len() + bytes.len()).saturating_sub(reach);
-        tail.drain(..surplus.min(tail.len()));
-        tail.extend_from_slice(bytes);
+        self.young.insert(key, state);
     }
 }
 
@@ -310,7 +308,7 @@ mod tests {
             matcher.scan_stream((ProcessKey(process), 0, Direction::In), b"AKIA", true, &mut Hits::default());
         }
         assert!(matcher.young.len() <= GENERATION && matcher.old.len() <= GENERATION);
-        assert!(matcher.forgotten() >= 90_000);
+        assert!(matcher.forgotten() >= 100_000 - 2 * GENERATION as u64);
     }
 
     #[test]

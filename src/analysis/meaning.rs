@@ -1,10 +1,12 @@
 //! What a system call means for client data: does it bring bytes in, put bytes somewhere, give
 //! a thing another name? One place says so for every call; the rest of analysis speaks of acts.
 
-use belljar_sandbox::witness::syscalls::{Call, Category};
+use std::sync::LazyLock;
+
+use belljar_sandbox::witness::syscalls::{self, Call, Category};
 use nix::fcntl::OFlag;
 
-use crate::store::{Object, Record};
+use crate::store::{Object, Record, ops};
 
 /// What a call does, as far as analysis cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,27 +56,58 @@ pub(super) enum Act {
     Other,
 }
 
-/// What the call of this event does.
-pub(super) fn act(call: &Call, record: &Record<'_>) -> Act {
-    match call.category {
+/// What a call does as far as its name tells: the arguments say the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// Whatever its arguments.
+    Plain(Act),
+    /// An open with its flags in this argument.
+    Open(usize),
+    /// An open with its flags in its payload.
+    OpenHow,
+    /// A map of something, or of nothing.
+    Map,
+}
+
+/// The sort of every call, by the number of its name in [`ops`].
+static SORTS: LazyLock<Vec<Sort>> = LazyLock::new(|| {
+    let of = |name: &&str| syscalls::by_name(name).map_or(Sort::Plain(Act::Other), sort);
+    ops().names().iter().map(of).collect()
+});
+
+/// What the call of this event does. `inner` is the call meant where another stands for it.
+pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
+    let sort = match inner {
+        Some(call) => sort(call),
+        None => SORTS.get(usize::from(ops().of(record.kind))).copied().unwrap_or(Sort::Plain(Act::Other)),
+    };
+    match sort {
+        Sort::Plain(act) => act,
+        Sort::Open(flags) => open(record.args.get(flags).copied().unwrap_or_default()),
+        // struct open_how begins with the flags, 64 bits (openat2(2)).
+        Sort::OpenHow => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
+        Sort::Map => map(record.args[2], record.args[3], record.object),
+    }
+}
+
+fn sort(call: &Call) -> Sort {
+    Sort::Plain(match call.category {
         Category::Read => Act::Read,
         Category::Write => Act::Write,
         Category::Send => Act::Send,
         Category::Receive => Act::Receive,
         Category::Descriptor | Category::Look | Category::Signal | Category::Clock => Act::Other,
-        _ => named(call.name, record),
-    }
+        _ => return named(call.name),
+    })
 }
 
-fn named(name: &str, record: &Record<'_>) -> Act {
-    let flags = |index: usize| record.args.get(index).copied().unwrap_or_default();
-    match name {
-        "open" => open(flags(1)),
-        "openat" => open(flags(2)),
-        // struct open_how begins with the flags, 64 bits (openat2(2)).
-        "openat2" => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
+fn named(name: &str) -> Sort {
+    Sort::Plain(match name {
+        "open" => return Sort::Open(1),
+        "openat" => return Sort::Open(2),
+        "openat2" => return Sort::OpenHow,
+        "mmap" | "mmap2" => return Sort::Map,
         "creat" => Act::Open { read: false, write: true, truncate: true },
-        "mmap" | "mmap2" => map(flags(2), flags(3), record.object),
         "sendfile" | "sendfile64" => Act::Copy { object_is_destination: true },
         "splice" | "tee" | "copy_file_range" => Act::Copy { object_is_destination: false },
         "connect" => Act::Connect,
@@ -86,7 +119,7 @@ fn named(name: &str, record: &Record<'_>) -> Act {
         "truncate" | "truncate64" | "ftruncate" | "ftruncate64" => Act::Truncate,
         "execve" | "execveat" => Act::Exec,
         _ => Act::Other,
-    }
+    })
 }
 
 fn open(flags: u64) -> Act {

@@ -7,7 +7,9 @@
 //! attack on the system by [`detectors`]; this file and [`acts`] put them together.
 
 mod acts;
+mod automaton;
 mod detectors;
+mod facts;
 pub mod finding;
 mod ledger;
 mod lineage;
@@ -32,6 +34,7 @@ use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
 use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
 use detectors::Detector;
+use facts::{Facts, Known};
 use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
 use ledger::{Evidence, Glance, Ledger};
 use lineage::Lineage;
@@ -88,6 +91,7 @@ pub struct Analysis {
     lineage: Lineage,
     ledger: Ledger,
     hasher: Hasher,
+    known: Known,
     /// Made for the first finding: most sessions' start-up is spent before there is one.
     redactor: OnceCell<Option<Redactor>>,
     hits: Hits,
@@ -126,6 +130,7 @@ impl Analysis {
             lineage: Lineage::default(),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
+            known: Known::default(),
             redactor: OnceCell::new(),
             hits: Hits::default(),
             given: HashSet::new(),
@@ -329,14 +334,14 @@ impl Analysis {
         Arc::clone(kept)
     }
 
-    /// The name under which lineage follows an object. Local connections are followed by port:
-    /// their two ends have different names.
+    /// What is to be said of an object by its name alone.
+    fn facts(&mut self, object: &Object) -> Facts {
+        self.known.of(object, &self.paths, &self.hasher)
+    }
+
+    /// The name under which lineage follows an object.
     fn flow(&self, object: &Object) -> u64 {
-        use belljar_sandbox::event::ObjectKind::{Tcp, Udp};
-        match (object.kind, place::split_port(&object.name).1) {
-            (Tcp | Udp, Some(port)) => self.hasher.any((object.kind as u8, port)),
-            _ => self.hasher.object(object),
-        }
+        facts::flow(object, &self.hasher, self.hasher.object(object))
     }
 }
 

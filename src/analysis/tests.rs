@@ -138,12 +138,19 @@ impl Session {
             started_ns: 0,
             ended: None,
         };
+        let call = syscalls::by_name(step.op);
+        // Number and name of a call belong together, as a witness has them.
+        let kind = match call.map(|call| (call.x86_64, call.i386)) {
+            Some((Some(nr), _)) => Kind::Call { abi: Abi::X86_64, nr },
+            Some((None, Some(nr))) => Kind::Call { abi: Abi::I386, nr },
+            _ => step.kind,
+        };
         let record = Record {
             seq: self.seq,
             time_ns: self.seq,
             witness: Witness::Notify,
-            kind: step.kind,
-            call: syscalls::by_name(step.op),
+            kind,
+            call,
             process: (step.process > 0).then_some(&process),
             tid: step.process,
             args: step.args,

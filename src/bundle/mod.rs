@@ -17,6 +17,7 @@
 //! last whole batch.
 
 mod cast;
+mod encoder;
 mod error;
 mod frame;
 mod layer;

@@ -208,11 +208,11 @@ impl Reader {
 
     fn object(&mut self, id: Option<u32>) -> Result<Option<Arc<Object>>, Stop> {
         let Some(id) = id else { return Ok(None) };
-        let found = self.objects.get(id)?;
+        let found = self.objects.get(u64::from(id))?;
         found.and_then(|(rows, row)| rows.get(row)).cloned().map(Some).ok_or(Stop::Missing)
     }
 
-    fn payload(&mut self, id: Option<u32>) -> Result<Option<(Payloads, usize)>, Stop> {
+    fn payload(&mut self, id: Option<u64>) -> Result<Option<(Payloads, usize)>, Stop> {
         let Some(id) = id else { return Ok(None) };
         let found = self.payloads.get(id)?.filter(|(rows, row)| *row < rows.len());
         found.map(|(rows, row)| Some((rows.clone(), row))).ok_or(Stop::Missing)
@@ -323,8 +323,8 @@ struct Columns {
     authority: WordColumn<Authority>,
     object: PrimitiveArray<UInt32Type>,
     target: PrimitiveArray<UInt32Type>,
-    detail: PrimitiveArray<UInt32Type>,
-    payload: PrimitiveArray<UInt32Type>,
+    detail: PrimitiveArray<UInt64Type>,
+    payload: PrimitiveArray<UInt64Type>,
     bytes: PrimitiveArray<UInt64Type>,
     verbs: PrimitiveArray<UInt8Type>,
     assets: PrimitiveArray<UInt64Type>,
@@ -363,8 +363,8 @@ struct EventRow {
     authority: Authority,
     object: Option<u32>,
     target: Option<u32>,
-    detail: Option<u32>,
-    payload: Option<u32>,
+    detail: Option<u64>,
+    payload: Option<u64>,
     bytes: u64,
     verbs: Verbs,
     assets: AssetSet,

@@ -1,12 +1,18 @@
-//! Rows that wait to be written, as columns: one set of builders per file. A set is emptied into
-//! a batch; what a batch holds is bounded by the writer.
+//! Rows that wait to be written, as columns: one set per file. A set is emptied into a batch; what
+//! a batch holds is bounded by the writer.
+//!
+//! Events come a million a second, so their columns are plain vectors and one byte a row says
+//! which of its values are there; Arrow's validity bits are made from those bytes once a batch.
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, Int32Builder, Int64Builder, PrimitiveBuilder, UInt8Builder};
-use arrow_array::builder::{UInt16Builder, UInt32Builder, UInt64Builder};
-use arrow_array::types::ArrowDictionaryKeyType;
-use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
+use arrow_array::builder::{BinaryBuilder, Int32Builder, LargeBinaryBuilder, PrimitiveBuilder, UInt8Builder};
+use arrow_array::builder::{UInt32Builder, UInt64Builder};
+use arrow_array::types::{
+    ArrowDictionaryKeyType, ArrowPrimitiveType, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{ArrayRef, DictionaryArray, PrimitiveArray, RecordBatch};
+use arrow_buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, Schema};
 use belljar_sandbox::event::{Kind, ObjectKind, ProcessKey};
 
@@ -22,14 +28,32 @@ fn words<K: ArrowDictionaryKeyType>(
     Ok(Arc::new(DictionaryArray::<K>::try_new(keys.finish(), Arc::clone(dictionary))?))
 }
 
+/// Values as an array; the vector is left empty, with room for as many again.
+fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> PrimitiveArray<T> {
+    let room = values.len();
+    let values = std::mem::replace(values, Vec::with_capacity(room));
+    PrimitiveArray::new(ScalarBuffer::from(values), nulls)
+}
+
 /// What an event row points to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct References {
     pub(crate) process: ProcessKey,
     pub(crate) object: Option<u32>,
     pub(crate) target: Option<u32>,
-    pub(crate) detail: Option<u32>,
-    pub(crate) payload: Option<u32>,
+    pub(crate) detail: Option<u64>,
+    pub(crate) payload: Option<u64>,
+}
+
+/// Which of a row's values are there: bits of [`EventRows::there`].
+mod there {
+    pub(super) const CALL: u8 = 1 << 0;
+    pub(super) const RESULT: u8 = 1 << 1;
+    pub(super) const DURATION: u8 = 1 << 2;
+    pub(super) const OBJECT: u8 = 1 << 3;
+    pub(super) const TARGET: u8 = 1 << 4;
+    pub(super) const DETAIL: u8 = 1 << 5;
+    pub(super) const PAYLOAD: u8 = 1 << 6;
 }
 
 /// Rows of `events.arrows`.
@@ -41,27 +65,28 @@ pub(crate) struct EventRows {
     abi_words: ArrayRef,
     decision_words: ArrayRef,
     authority_words: ArrayRef,
-    seq: UInt64Builder,
-    time: UInt64Builder,
-    witness: UInt8Builder,
-    kind: UInt8Builder,
-    op: UInt16Builder,
-    abi: UInt8Builder,
-    nr: UInt32Builder,
-    process: UInt32Builder,
-    tid: UInt32Builder,
-    args: [UInt64Builder; 6],
-    result: Int64Builder,
-    duration: UInt64Builder,
-    decision: UInt8Builder,
-    authority: UInt8Builder,
-    object: UInt32Builder,
-    target: UInt32Builder,
-    detail: UInt32Builder,
-    payload: UInt32Builder,
-    bytes: UInt64Builder,
-    verbs: UInt8Builder,
-    assets: UInt64Builder,
+    there: Vec<u8>,
+    seq: Vec<u64>,
+    time: Vec<u64>,
+    witness: Vec<u8>,
+    kind: Vec<u8>,
+    op: Vec<u16>,
+    abi: Vec<u8>,
+    nr: Vec<u32>,
+    process: Vec<u32>,
+    tid: Vec<u32>,
+    args: [Vec<u64>; 6],
+    result: Vec<i64>,
+    duration: Vec<u64>,
+    decision: Vec<u8>,
+    authority: Vec<u8>,
+    object: Vec<u32>,
+    target: Vec<u32>,
+    detail: Vec<u64>,
+    payload: Vec<u64>,
+    bytes: Vec<u64>,
+    verbs: Vec<u8>,
+    assets: Vec<u64>,
 }
 
 impl EventRows {
@@ -74,27 +99,28 @@ impl EventRows {
             abi_words: schema::dictionary(schema::ABIS),
             decision_words: schema::dictionary(schema::DECISIONS),
             authority_words: schema::dictionary(schema::AUTHORITIES),
-            seq: UInt64Builder::new(),
-            time: UInt64Builder::new(),
-            witness: UInt8Builder::new(),
-            kind: UInt8Builder::new(),
-            op: UInt16Builder::new(),
-            abi: UInt8Builder::new(),
-            nr: UInt32Builder::new(),
-            process: UInt32Builder::new(),
-            tid: UInt32Builder::new(),
+            there: Vec::new(),
+            seq: Vec::new(),
+            time: Vec::new(),
+            witness: Vec::new(),
+            kind: Vec::new(),
+            op: Vec::new(),
+            abi: Vec::new(),
+            nr: Vec::new(),
+            process: Vec::new(),
+            tid: Vec::new(),
             args: Default::default(),
-            result: Int64Builder::new(),
-            duration: UInt64Builder::new(),
-            decision: UInt8Builder::new(),
-            authority: UInt8Builder::new(),
-            object: UInt32Builder::new(),
-            target: UInt32Builder::new(),
-            detail: UInt32Builder::new(),
-            payload: UInt32Builder::new(),
-            bytes: UInt64Builder::new(),
-            verbs: UInt8Builder::new(),
-            assets: UInt64Builder::new(),
+            result: Vec::new(),
+            duration: Vec::new(),
+            decision: Vec::new(),
+            authority: Vec::new(),
+            object: Vec::new(),
+            target: Vec::new(),
+            detail: Vec::new(),
+            payload: Vec::new(),
+            bytes: Vec::new(),
+            verbs: Vec::new(),
+            assets: Vec::new(),
         }
     }
 
@@ -103,62 +129,88 @@ impl EventRows {
     }
 
     pub(crate) fn push(&mut self, record: &Record<'_>, op: u16, to: References) {
-        self.seq.append_value(record.seq);
-        self.time.append_value(record.time_ns);
-        self.witness.append_value(record.witness as u8);
-        self.kind.append_value(kind_number(record.kind));
-        self.op.append_value(op);
-        if let Kind::Call { abi, nr } | Kind::Counted { abi, nr } = record.kind {
-            self.abi.append_value(abi as u8);
-            self.nr.append_value(nr);
-        } else {
-            self.abi.append_null();
-            self.nr.append_null();
-        }
-        self.process.append_value(to.process.0);
-        self.tid.append_value(record.tid);
+        let mut there = 0;
+        let mut if_there = |bit, is: bool| there |= if is { bit } else { 0 };
+        let (abi, nr) = match record.kind {
+            Kind::Call { abi, nr } | Kind::Counted { abi, nr } => (abi as u8, nr),
+            _ => (0, 0),
+        };
+        if_there(there::CALL, matches!(record.kind, Kind::Call { .. } | Kind::Counted { .. }));
+        if_there(there::RESULT, record.result.is_some());
+        if_there(there::DURATION, record.duration_ns.is_some());
+        if_there(there::OBJECT, to.object.is_some());
+        if_there(there::TARGET, to.target.is_some());
+        if_there(there::DETAIL, to.detail.is_some());
+        if_there(there::PAYLOAD, to.payload.is_some());
+        self.there.push(there);
+        self.seq.push(record.seq);
+        self.time.push(record.time_ns);
+        self.witness.push(record.witness as u8);
+        self.kind.push(kind_number(record.kind));
+        self.op.push(op);
+        self.abi.push(abi);
+        self.nr.push(nr);
+        self.process.push(to.process.0);
+        self.tid.push(record.tid);
         for (column, arg) in self.args.iter_mut().zip(record.args) {
-            column.append_value(arg);
+            column.push(arg);
         }
-        self.result.append_option(record.result);
-        self.duration.append_option(record.duration_ns);
-        self.decision.append_value(record.decision as u8);
-        self.authority.append_value(record.authority as u8);
-        self.object.append_option(to.object);
-        self.target.append_option(to.target);
-        self.detail.append_option(to.detail);
-        self.payload.append_option(to.payload);
-        self.bytes.append_value(record.payload_len);
-        self.verbs.append_value(record.verbs.0);
-        self.assets.append_value(record.assets.0);
+        self.result.push(record.result.unwrap_or_default());
+        self.duration.push(record.duration_ns.unwrap_or_default());
+        self.decision.push(record.decision as u8);
+        self.authority.push(record.authority as u8);
+        self.object.push(to.object.unwrap_or_default());
+        self.target.push(to.target.unwrap_or_default());
+        self.detail.push(to.detail.unwrap_or_default());
+        self.payload.push(to.payload.unwrap_or_default());
+        self.bytes.push(record.payload_len);
+        self.verbs.push(record.verbs.0);
+        self.assets.push(record.assets.0);
     }
 
     pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        fn word8(keys: &mut Vec<u8>, nulls: Option<NullBuffer>, dictionary: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+            let keys = primitive::<UInt8Type>(keys, nulls);
+            Ok(Arc::new(DictionaryArray::try_new(keys, Arc::clone(dictionary))?))
+        }
+        fn number<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
+            Arc::new(primitive::<T>(values, nulls))
+        }
+        let there = std::mem::take(&mut self.there);
+        let all = there.iter().fold(u8::MAX, |all, row| all & row);
+        let nulls = |bit: u8| {
+            let some = all & bit == 0;
+            let valid = |row: usize| there.get(row).is_some_and(|there| there & bit != 0);
+            some.then(|| NullBuffer::new(BooleanBuffer::collect_bool(there.len(), valid)))
+        };
+        let op = DictionaryArray::try_new(primitive::<UInt16Type>(&mut self.op, None), Arc::clone(&self.op_words))?;
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(self.seq.finish()),
-            Arc::new(self.time.finish()),
-            words(&mut self.witness, &self.witness_words)?,
-            words(&mut self.kind, &self.kind_words)?,
-            words(&mut self.op, &self.op_words)?,
-            words(&mut self.abi, &self.abi_words)?,
-            Arc::new(self.nr.finish()),
-            Arc::new(self.process.finish()),
-            Arc::new(self.tid.finish()),
+            number::<UInt64Type>(&mut self.seq, None),
+            number::<UInt64Type>(&mut self.time, None),
+            word8(&mut self.witness, None, &self.witness_words)?,
+            word8(&mut self.kind, None, &self.kind_words)?,
+            Arc::new(op),
+            word8(&mut self.abi, nulls(there::CALL), &self.abi_words)?,
+            number::<UInt32Type>(&mut self.nr, nulls(there::CALL)),
+            number::<UInt32Type>(&mut self.process, None),
+            number::<UInt32Type>(&mut self.tid, None),
         ];
-        columns.extend(self.args.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.extend(self.args.iter_mut().map(|column| number::<UInt64Type>(column, None)));
         columns.extend([
-            Arc::new(self.result.finish()) as ArrayRef,
-            Arc::new(self.duration.finish()),
-            words(&mut self.decision, &self.decision_words)?,
-            words(&mut self.authority, &self.authority_words)?,
-            Arc::new(self.object.finish()),
-            Arc::new(self.target.finish()),
-            Arc::new(self.detail.finish()),
-            Arc::new(self.payload.finish()),
-            Arc::new(self.bytes.finish()),
-            Arc::new(self.verbs.finish()),
-            Arc::new(self.assets.finish()),
+            number::<Int64Type>(&mut self.result, nulls(there::RESULT)),
+            number::<UInt64Type>(&mut self.duration, nulls(there::DURATION)),
+            word8(&mut self.decision, None, &self.decision_words)?,
+            word8(&mut self.authority, None, &self.authority_words)?,
+            number::<UInt32Type>(&mut self.object, nulls(there::OBJECT)),
+            number::<UInt32Type>(&mut self.target, nulls(there::TARGET)),
+            number::<UInt64Type>(&mut self.detail, nulls(there::DETAIL)),
+            number::<UInt64Type>(&mut self.payload, nulls(there::PAYLOAD)),
+            number::<UInt64Type>(&mut self.bytes, None),
+            number::<UInt8Type>(&mut self.verbs, None),
+            number::<UInt64Type>(&mut self.assets, None),
         ]);
+        self.there = there;
+        self.there.clear();
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 }
@@ -203,20 +255,20 @@ impl ObjectRows {
 /// Rows of `payloads.arrows`.
 pub(crate) struct PayloadRows {
     schema: Arc<Schema>,
-    id: UInt32Builder,
-    data: BinaryBuilder,
+    id: UInt64Builder,
+    data: LargeBinaryBuilder,
 }
 
 impl PayloadRows {
     pub(crate) fn new() -> Self {
-        Self { schema: schema::payloads(), id: UInt32Builder::new(), data: BinaryBuilder::new() }
+        Self { schema: schema::payloads(), id: UInt64Builder::new(), data: LargeBinaryBuilder::new() }
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
-    pub(crate) fn push(&mut self, id: u32, data: &[u8]) {
+    pub(crate) fn push(&mut self, id: u64, data: &[u8]) {
         self.id.append_value(id);
         self.data.append_value(data);
     }

@@ -14,10 +14,10 @@ use crate::store::ops;
 
 /// Key of a schema's metadata that names the schema and its version.
 pub(crate) const KEY: &str = "belljar.schema";
-pub(crate) const EVENTS: &str = "belljar.events/1";
+pub(crate) const EVENTS: &str = "belljar.events/2";
 pub(crate) const OBJECTS: &str = "belljar.objects/1";
 pub(crate) const PROCESSES: &str = "belljar.processes/1";
-pub(crate) const PAYLOADS: &str = "belljar.payloads/1";
+pub(crate) const PAYLOADS: &str = "belljar.payloads/2";
 
 /// A closed set of values and their words; the position is the number in the column.
 pub(crate) type Words<T> = &'static [(T, &'static str)];
@@ -81,6 +81,10 @@ fn schema(name: &str, fields: Vec<Field>) -> Arc<Schema> {
 /// `events.arrows`. `object` and `target` are rows of `objects.arrows`, `detail` and `payload` of
 /// `payloads.arrows`; `bytes` is how many bytes went with the call, kept or not; bit n of `verbs`
 /// is the n-th verb, of `assets` the n-th asset of `session.json`.
+///
+/// References into `payloads.arrows` are eight bytes wide, as its row numbers and offsets are,
+/// though four would do: they go up by one, and zstd packs such a column of eight bytes into one
+/// byte a row, of four into nearly three (`benches/README.md`).
 pub(crate) fn events() -> Arc<Schema> {
     let word16 = DataType::Dictionary(Box::new(DataType::UInt16), Box::new(DataType::Utf8));
     schema(
@@ -107,8 +111,8 @@ pub(crate) fn events() -> Arc<Schema> {
             Field::new("authority", word8(), false),
             Field::new("object", DataType::UInt32, true),
             Field::new("target", DataType::UInt32, true),
-            Field::new("detail", DataType::UInt32, true),
-            Field::new("payload", DataType::UInt32, true),
+            Field::new("detail", DataType::UInt64, true),
+            Field::new("payload", DataType::UInt64, true),
             Field::new("bytes", DataType::UInt64, false),
             Field::new("verbs", DataType::UInt8, false),
             Field::new("assets", DataType::UInt64, false),
@@ -150,7 +154,7 @@ pub(crate) fn processes() -> Arc<Schema> {
 
 /// `payloads.arrows`: row n is payload n. Details stand here too.
 pub(crate) fn payloads() -> Arc<Schema> {
-    schema(PAYLOADS, vec![Field::new("id", DataType::UInt32, false), Field::new("data", DataType::Binary, false)])
+    schema(PAYLOADS, vec![Field::new("id", DataType::UInt64, false), Field::new("data", DataType::LargeBinary, false)])
 }
 
 /// The dictionary of the column `op`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt8Type;
-use arrow_array::{Array, BinaryArray, RecordBatch};
+use arrow_array::{Array, LargeBinaryArray, RecordBatch};
 
 use super::BundleError;
 use super::frame::FrameFile;
@@ -25,7 +25,7 @@ pub(crate) trait Rows: Sized {
 /// A batch of objects.
 pub(crate) type Objects = Vec<Arc<Object>>;
 /// A batch of payloads.
-pub(crate) type Payloads = BinaryArray;
+pub(crate) type Payloads = LargeBinaryArray;
 
 impl Rows for Objects {
     fn from_batch(batch: &RecordBatch) -> Option<Self> {
@@ -47,7 +47,7 @@ impl Rows for Objects {
 
 impl Rows for Payloads {
     fn from_batch(batch: &RecordBatch) -> Option<Self> {
-        batch.column_by_name("data")?.as_binary_opt::<i32>().cloned()
+        batch.column_by_name("data")?.as_binary_opt::<i64>().cloned()
     }
 
     fn cost(&self) -> usize {
@@ -77,8 +77,8 @@ impl<T: Rows> Side<T> {
     }
 
     /// The batch that holds row `id`, and the row in it; `None` when the file does not have it.
-    pub(crate) fn get(&mut self, id: u32) -> Result<Option<(&T, usize)>, BundleError> {
-        let Some((index, row)) = self.file.locate(u64::from(id)) else { return Ok(None) };
+    pub(crate) fn get(&mut self, id: u64) -> Result<Option<(&T, usize)>, BundleError> {
+        let Some((index, row)) = self.file.locate(id) else { return Ok(None) };
         self.clock += 1;
         if !self.kept.contains_key(&index) {
             let batch = self.file.batch(index)?;

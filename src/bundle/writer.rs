@@ -1,9 +1,9 @@
 //! Writes a bundle while the session runs.
 //!
 //! Rows gather as columns and go to disk as whole compressed batches: by count or size here, by
-//! time when ingest says [`Writer::flush`]. What events point to goes first, then the events, then
-//! the findings that rest on them. Nothing is synced to the disk: the promise is for a crash of
-//! belljar, not of the machine.
+//! time when ingest says [`Writer::hand_on`]. Encoding and writing is another thread's work, see
+//! [`super::encoder`]. Nothing is synced to the disk: the promise is for a crash of belljar, not
+//! of the machine.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -15,9 +15,10 @@ use serde::Serialize;
 
 use super::BundleError;
 use super::cast::Cast;
+use super::encoder::{Encoder, Files, Rows};
 use super::layer::LayerLog;
-use super::part::{Part, Stream};
-use super::rows::{EventRows, ObjectRows, PayloadRows, ProcessRows, References};
+use super::part::Part;
+use super::rows::References;
 use super::session::{Header, Outcome, Session, State};
 use crate::store::{Process, Record};
 
@@ -51,33 +52,12 @@ pub struct Row<'a> {
 pub struct Writer {
     dir: PathBuf,
     session: Session,
-    events: Stream,
-    objects: Stream,
-    processes: Stream,
-    payloads: Stream,
-    findings: Part,
-    terminal: Part,
-    rows: EventRows,
-    object_rows: ObjectRows,
-    process_rows: ProcessRows,
-    payload_rows: PayloadRows,
+    encoder: Encoder,
+    rows: Rows,
     cast: Cast,
-    finding_lines: Vec<u8>,
-    pending: Pending,
     next_object: u32,
-    next_payload: u32,
-    written_events: u64,
+    next_payload: u64,
     failed: Option<String>,
-}
-
-/// How much waits to be written.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pending {
-    events: usize,
-    objects: usize,
-    processes: usize,
-    payloads: usize,
-    bytes: usize,
 }
 
 impl Writer {
@@ -86,32 +66,19 @@ impl Writer {
     pub fn create(dir: &Path, header: &Header) -> Result<Self, BundleError> {
         make_dir(dir)?;
         let session = Session::start(header);
-        let (rows, object_rows) = (EventRows::new(), ObjectRows::new());
-        let (process_rows, payload_rows) = (ProcessRows::new(), PayloadRows::new());
+        let rows = Rows::new();
         reserve(dir);
         Part::create(dir, "profile.toml")?.append(header.profile_toml.as_bytes())?;
         let mut writer = Self {
-            events: Stream::create(dir, "events.arrows", rows.schema())?,
-            objects: Stream::create(dir, "objects.arrows", object_rows.schema())?,
-            processes: Stream::create(dir, "processes.arrows", process_rows.schema())?,
-            payloads: Stream::create(dir, "payloads.arrows", payload_rows.schema())?,
-            findings: Part::create(dir, "findings.jsonl")?,
-            terminal: Part::create(dir, "terminal.cast")?,
+            encoder: Encoder::start(Files::create(dir, &rows)?, dir)?,
             rows,
-            object_rows,
-            process_rows,
-            payload_rows,
             cast: Cast::new(header, &session),
-            finding_lines: Vec::new(),
-            pending: Pending::default(),
             next_object: 0,
             next_payload: 0,
-            written_events: 0,
             failed: None,
             dir: dir.to_owned(),
             session,
         };
-        writer.events.part().lock();
         writer.write_session()?;
         writer.flush()?;
         Ok(writer)
@@ -127,37 +94,36 @@ impl Writer {
         &self.dir
     }
 
-    /// Events that are on disk, readable.
+    /// Events that are on disk, readable. What is being written counts once it was waited for.
     pub fn written_events(&self) -> u64 {
-        self.written_events
+        self.encoder.written().events
     }
 
-    /// Bytes of all rows on disk.
+    /// Bytes of all rows on disk; the same goes for them.
     pub fn written_bytes(&self) -> u64 {
-        [&self.events, &self.objects, &self.processes, &self.payloads].iter().map(|s| s.part().written()).sum()
+        self.encoder.written().bytes
     }
 
-    /// Whether anything waits to be written.
+    /// Whether anything waits to be handed on.
     pub fn is_pending(&self) -> bool {
-        let Pending { events, objects, processes, payloads, .. } = self.pending;
-        events + objects + processes + payloads > 0 || !self.finding_lines.is_empty() || !self.cast.lines.is_empty()
+        !self.rows.is_empty() || !self.cast.lines.is_empty()
     }
 
     /// Writes an object down; its number is how many came before.
     pub fn object(&mut self, kind: ObjectKind, name: &[u8]) -> u32 {
         let id = self.next_object;
-        self.object_rows.push(id, kind, name);
+        self.rows.objects.push(id, kind, name);
         self.next_object = id.saturating_add(1);
-        self.pending.objects += 1;
-        self.pending.bytes += name.len();
+        self.rows.waiting.objects += 1;
+        self.rows.waiting.bytes += name.len();
         id
     }
 
     /// Writes down what is known of a process after the event `seq` changed it.
     pub fn process(&mut self, seq: u64, process: &Process) {
-        self.process_rows.push(seq, process);
-        self.pending.processes += 1;
-        self.pending.bytes += process.exe.len() + process.argv.len();
+        self.rows.processes.push(seq, process);
+        self.rows.waiting.processes += 1;
+        self.rows.waiting.bytes += process.exe.len() + process.argv.len();
     }
 
     /// Writes an event down. What it points to must have been written before.
@@ -166,38 +132,37 @@ impl Writer {
         let Row { record, op, process, object, target } = *row;
         let detail = self.payload(record.detail);
         let payload = self.payload(record.payload);
-        self.rows.push(record, op, References { process, object, target, detail, payload });
-        self.pending.events += 1;
-        if self.pending.events >= BATCH_ROWS || self.pending.bytes >= BATCH_BYTES {
-            self.flush()?;
+        self.rows.events.push(record, op, References { process, object, target, detail, payload });
+        self.rows.waiting.events += 1;
+        if self.rows.waiting.events >= BATCH_ROWS || self.rows.waiting.bytes >= BATCH_BYTES {
+            self.hand_on()?;
         }
         Ok(())
     }
 
-    fn payload(&mut self, data: &[u8]) -> Option<u32> {
+    fn payload(&mut self, data: &[u8]) -> Option<u64> {
         if data.is_empty() {
             return None;
         }
         let id = self.next_payload;
-        // Four thousand million payloads in, events go on without theirs.
-        self.next_payload = id.checked_add(1)?;
+        self.next_payload += 1;
         let data = data.get(..MAX_PAYLOAD).unwrap_or(data);
-        self.payload_rows.push(id, data);
-        self.pending.payloads += 1;
-        self.pending.bytes += data.len();
+        self.rows.payloads.push(id, data);
+        self.rows.waiting.payloads += 1;
+        self.rows.waiting.bytes += data.len();
         Some(id)
     }
 
     /// Writes a finding down, as a line of `findings.jsonl`, after the events so far.
     pub fn finding(&mut self, finding: &impl Serialize) -> Result<(), BundleError> {
         self.alive()?;
-        line("findings.jsonl", finding, &mut self.finding_lines)
+        line("findings.jsonl", finding, &mut self.rows.findings)
     }
 
     /// Writes terminal output down; `time_ns` counts from the session's beginning.
     pub fn terminal(&mut self, time_ns: u64, bytes: &[u8]) {
         self.cast.output(time_ns, bytes);
-        self.pending.bytes += bytes.len();
+        self.rows.waiting.bytes += bytes.len();
     }
 
     /// The list of what the subject left on disk, to be filled beside the events.
@@ -205,60 +170,36 @@ impl Writer {
         LayerLog::create(&self.dir)
     }
 
-    /// Brings all that waits to the disk. After an error the bundle takes no more rows; what was
-    /// written stays readable.
-    pub fn flush(&mut self) -> Result<(), BundleError> {
+    /// Hands all that waits to the thread that writes; waits for what was handed on before, and
+    /// returns its error. After an error the bundle takes no more rows; what was written stays
+    /// readable.
+    pub fn hand_on(&mut self) -> Result<(), BundleError> {
         self.alive()?;
-        let result = self.flush_all();
+        if !self.is_pending() {
+            return Ok(());
+        }
+        self.rows.terminal.append(&mut self.cast.lines);
+        let result = self.encoder.take(&mut self.rows);
         self.note(result)
     }
 
-    fn flush_all(&mut self) -> Result<(), BundleError> {
-        let encode = |file| move |e: arrow_schema::ArrowError| BundleError::Encode { file, reason: e.to_string() };
-        let pending = std::mem::take(&mut self.pending);
-        if pending.payloads > 0 {
-            let batch = self.payload_rows.take().map_err(encode("payloads.arrows"))?;
-            self.payloads.write(&batch)?;
-        }
-        if pending.objects > 0 {
-            let batch = self.object_rows.take().map_err(encode("objects.arrows"))?;
-            self.objects.write(&batch)?;
-        }
-        if pending.processes > 0 {
-            let batch = self.process_rows.take().map_err(encode("processes.arrows"))?;
-            self.processes.write(&batch)?;
-        }
-        if pending.events > 0 {
-            let batch = self.rows.take().map_err(encode("events.arrows"))?;
-            self.events.write(&batch)?;
-            self.written_events += pending.events as u64;
-        }
-        if !self.finding_lines.is_empty() {
-            self.findings.append(&self.finding_lines)?;
-            self.finding_lines.clear();
-        }
-        if !self.cast.lines.is_empty() {
-            self.terminal.append(&self.cast.lines)?;
-            self.cast.lines.clear();
-        }
-        Ok(())
+    /// Brings all that waits to the disk, as [`Writer::hand_on`], and waits until it is there.
+    pub fn flush(&mut self) -> Result<(), BundleError> {
+        self.hand_on()?;
+        let result = self.encoder.wait();
+        self.note(result)
     }
 
     fn alive(&self) -> Result<(), BundleError> {
         self.failed.as_ref().map_or(Ok(()), |why| Err(BundleError::GivenUp(why.clone())))
     }
 
-    /// Remembers the first error, and says in it how far the recording got.
+    /// Remembers the first error.
     fn note(&mut self, result: Result<(), BundleError>) -> Result<(), BundleError> {
-        let error = match result {
-            Ok(()) => return Ok(()),
-            Err(BundleError::Write { file, written, source, .. }) => {
-                BundleError::Write { file, written, events: self.written_events, source }
-            }
-            Err(other) => other,
-        };
-        self.failed = Some(error.to_string());
-        Err(error)
+        if let Err(error) = &result {
+            self.failed = Some(error.to_string());
+        }
+        result
     }
 
     /// Ends the bundle: the rest of the rows, end marks, `session.json`. The latter is written
@@ -267,9 +208,7 @@ impl Writer {
         self.cast.end();
         let mut result = if self.failed.is_some() { Ok(()) } else { self.flush() };
         if self.failed.is_none() {
-            let ended = [&mut self.events, &mut self.objects, &mut self.processes, &mut self.payloads]
-                .into_iter()
-                .try_for_each(Stream::finish);
+            let ended = self.encoder.end().and_then(|mut files| files.finish());
             result = self.note(ended);
         }
         let error = outcome.error.or_else(|| self.failed.clone());
@@ -278,7 +217,7 @@ impl Writer {
         self.session.exit = outcome.exit;
         self.session.duration_ns = Some(outcome.duration_ns);
         let mut totals = outcome.totals;
-        totals.unwritten = totals.events.saturating_sub(self.written_events);
+        totals.unwritten = totals.events.saturating_sub(self.written_events());
         self.session.lost = totals.all_lost();
         self.session.totals = totals;
         self.session.executables = outcome.executables;
@@ -303,7 +242,7 @@ impl Writer {
             .open(&temporary)
             .and_then(|mut file| file.write_all(&bytes))
             .and_then(|()| fs::rename(&temporary, &path))
-            .map_err(|source| BundleError::Write { file: path, written: 0, events: self.written_events, source })
+            .map_err(|source| BundleError::Write { file: path, written: 0, events: self.written_events(), source })
     }
 }
 

@@ -19,8 +19,8 @@ use crate::store::{AssetSet, Counter, Interner, Object, ProcessTable, Record, To
 pub use observer::{Observer, Touched};
 
 /// How long the queue is waited for; with [`FLUSH`] it bounds what a crash can lose: an event
-/// waits at most `TAKE` in the queue and `FLUSH + TAKE` in the writer, 200 ms, before it is
-/// written.
+/// waits at most `TAKE` in the queue and `FLUSH + TAKE` in the writer, 200 ms, before the
+/// thread that writes gets it.
 const TAKE: Duration = Duration::from_millis(40);
 /// How long a row may wait in the writer.
 const FLUSH: Duration = Duration::from_millis(120);
@@ -134,7 +134,7 @@ impl Ingest {
         if !writer.is_pending() {
             self.unwritten_since = None;
         } else if self.unwritten_since.get_or_insert_with(Instant::now).elapsed() >= FLUSH {
-            self.write(writer, Writer::flush);
+            self.write(writer, Writer::hand_on);
             self.unwritten_since = None;
         }
     }

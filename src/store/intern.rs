@@ -4,6 +4,9 @@
 //! The subject chooses the names: millions of distinct paths must not exhaust memory. Past a
 //! limit the interner forgets what it knew, but never reuses a number; an object seen again then
 //! gets a second number, which costs a row in the recording and nothing else.
+//!
+//! Every event asks here once or twice, so the hash is a fast one. It is seeded by chance and
+//! never shown: names that would fall together cannot be chosen.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -11,6 +14,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use belljar_sandbox::event::ObjectKind;
+use foldhash::fast::RandomState;
 
 use super::Object;
 
@@ -31,7 +35,7 @@ pub struct Interned {
 /// Object -> number, within bounded memory.
 #[derive(Debug)]
 pub struct Interner {
-    known: HashMap<Arc<Object>, u32>,
+    known: HashMap<Arc<Object>, u32, RandomState>,
     next: u32,
     bytes: usize,
     max_entries: usize,
@@ -48,7 +52,7 @@ impl Default for Interner {
 impl Interner {
     /// Knows at most `max_entries` objects and about `max_bytes` bytes of them at a time.
     pub fn new(max_entries: usize, max_bytes: usize) -> Self {
-        Self { known: HashMap::new(), next: 0, bytes: 0, max_entries, max_bytes }
+        Self { known: HashMap::default(), next: 0, bytes: 0, max_entries, max_bytes }
     }
 
     /// The number of the object of this kind and name; a new one when it is not known.
@@ -59,7 +63,7 @@ impl Interner {
         let cost = name.len() + ENTRY_BYTES;
         if self.known.len() >= self.max_entries || self.bytes + cost > self.max_bytes {
             // A fresh map, not `clear`: the old one's capacity is what is to be given back.
-            self.known = HashMap::new();
+            self.known = HashMap::default();
             self.bytes = 0;
         }
         let object = Arc::new(Object { kind, name: name.into() });

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use belljar_sandbox::event::{Kind, ProcessKey};
+use foldhash::fast::RandomState;
 
 use super::Process;
 
@@ -19,7 +20,7 @@ const ENTRY_BYTES: usize = 256;
 /// The processes of a session, as of the last event applied.
 #[derive(Debug)]
 pub struct ProcessTable {
-    known: HashMap<ProcessKey, Process>,
+    known: HashMap<ProcessKey, Process, RandomState>,
     started: VecDeque<ProcessKey>,
     ended: VecDeque<ProcessKey>,
     bytes: usize,
@@ -36,7 +37,7 @@ impl Default for ProcessTable {
 impl ProcessTable {
     /// Keeps at most about `max_bytes` bytes of processes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { known: HashMap::new(), started: VecDeque::new(), ended: VecDeque::new(), bytes: 0, max_bytes }
+        Self { known: HashMap::default(), started: VecDeque::new(), ended: VecDeque::new(), bytes: 0, max_bytes }
     }
 
     /// The process with this key, as far as known.
