@@ -51,7 +51,7 @@ fn a_subject_that_calls_too_fast_is_frozen_and_nothing_is_lost() {
     }
     lab.build_fixture("flood");
     let flood = FLOOD.to_string();
-    let taken = recorded(&lab, &["--ebpf-ring", "4194304"], &["./flood", &flood]);
+    let taken = recorded(&lab, &["--ebpf-ring", "16777216"], &["./flood", &flood]);
     assert_eq!(lab.count(&taken.bundle, "op:write payload:flood") as u64, FLOOD);
     assert_eq!(lab.count(&taken.bundle, "op:lost"), 0);
     let notices = lab.events(&taken.bundle, "op:notice");

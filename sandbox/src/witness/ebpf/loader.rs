@@ -166,32 +166,20 @@ impl Loaded {
             }
             _ => EbpfError::Load(chain(&error)),
         })?;
-        let mut links = Vec::new();
         for (name, tracepoint) in PROGRAMS {
-            let refused = |cause: String| EbpfError::Refused { program: name, cause };
-            let program: &mut BtfTracePoint = ebpf
-                .program_mut(name)
-                .ok_or_else(|| refused("it is missing".into()))?
-                .try_into()
-                .map_err(|error: ProgramError| refused(chain(&error)))?;
-            program.load(tracepoint, &btf).map_err(|error| match &error {
+            program(&mut ebpf, name)?.load(tracepoint, &btf).map_err(|error| match &error {
                 ProgramError::LoadError { io_error, .. }
                     if io_error.kind() == std::io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() =>
                 {
                     EbpfError::Privilege
                 }
-                _ => refused(chain(&error)),
+                _ => EbpfError::Refused { program: name, cause: chain(&error) },
             })?;
-            links.push(name);
         }
-        for name in links {
-            let refused = |cause: String| EbpfError::Refused { program: name, cause };
-            let program: &mut BtfTracePoint = ebpf
-                .program_mut(name)
-                .ok_or_else(|| refused("it is missing".into()))?
-                .try_into()
-                .map_err(|error: ProgramError| refused(chain(&error)))?;
-            program.attach().map_err(|error| refused(chain(&error)))?;
+        for (name, _) in PROGRAMS {
+            program(&mut ebpf, name)?
+                .attach()
+                .map_err(|error| EbpfError::Refused { program: name, cause: chain(&error) })?;
         }
         let missing = |map| move || EbpfError::Map { map, cause: "it is missing".into() };
         let wrong = |map| move |error: MapError| EbpfError::Map { map, cause: chain(&error) };
@@ -220,6 +208,14 @@ impl Loaded {
             ebpf,
         })
     }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTracePoint, EbpfError> {
+    let refused = |cause: String| EbpfError::Refused { program: name, cause };
+    ebpf.program_mut(name)
+        .ok_or_else(|| refused("it is missing".into()))?
+        .try_into()
+        .map_err(|error: ProgramError| refused(chain(&error)))
 }
 
 /// An error and what it came of, in one line.

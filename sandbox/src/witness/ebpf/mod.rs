@@ -15,6 +15,7 @@ mod reader;
 mod record;
 mod ring;
 mod steps;
+mod urgency;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,7 +108,7 @@ impl Witness {
                 let (stop, counts) = (Arc::clone(&stop_guard), Arc::clone(&counts));
                 let name = "belljar-guard";
                 let run = move || {
-                    urgent();
+                    urgency::at_once();
                     guard::run(&ring, &fd, size, &freezer, &stop, &counts);
                 };
                 Some(std::thread::Builder::new().name(name.into()).spawn(run).map_err(thread(name))?)
@@ -117,7 +118,7 @@ impl Witness {
         let mut epochs = loaded.epochs;
         let name = "belljar-ebpf";
         let run = move || {
-            urgent();
+            urgency::soon();
             reader.run(&stop, |epoch| {
                 // Not set, names are told less often than asked for: those already known stay known.
                 let _ = epochs.set(0, epoch, 0);
@@ -165,10 +166,4 @@ impl Witness {
         }
         stats
     }
-}
-
-/// Lets this thread run before the subject's: it is short of time exactly when they take it all.
-fn urgent() {
-    // Without the right to it the ring's other half is the reserve.
-    let _ = rustix::process::setpriority_process(None, -15);
 }

@@ -2,12 +2,13 @@
 //! hands over all that is read of them, whatever they are called by then.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use crate::decoy::Asset;
+use crate::witness::notify::assets;
 
 /// Most files shown.
 const MOST: usize = 1 << 14;
@@ -58,19 +59,7 @@ pub(super) fn read(place: &OwnedFd, offset: u64, length: u64, limit: usize) -> O
 
 /// Reads of an open file; nothing where it is no regular one.
 pub(super) fn read_open(file: &OwnedFd, offset: u64, length: u64, limit: usize) -> Option<Vec<u8>> {
-    let stat = rustix::fs::fstat(file.as_fd()).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
-    }
-    let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(limit);
-    let mut bytes = vec![0; wanted];
-    let mut done = 0;
-    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(file, rest, offset.saturating_add(done as u64)) {
-            Ok(0) | Err(_) => break,
-            Ok(read) => done += read,
-        }
-    }
-    bytes.truncate(done);
+    let mut bytes = Vec::new();
+    assets::read(file, Some(offset), length, limit, &mut bytes);
     (!bytes.is_empty()).then_some(bytes)
 }

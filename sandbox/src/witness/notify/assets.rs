@@ -55,7 +55,7 @@ pub(super) fn offset(role: Role, memory: Memory<'_>, args: &[u64; 6], narrow_nr:
 }
 
 /// Reads up to `limit` bytes of a regular file at `offset`, or where its descriptor stands. Nothing for other files.
-pub(super) fn read(file: &OwnedFd, offset: Option<u64>, wanted: u64, limit: usize, into: &mut Vec<u8>) {
+pub(in crate::witness) fn read(file: &OwnedFd, offset: Option<u64>, wanted: u64, limit: usize, into: &mut Vec<u8>) {
     let regular =
         rustix::fs::fstat(file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
     if !regular {

@@ -4,7 +4,7 @@
 //! [`Notify::start`], which receives every trapped call on a thread of its own, reads what the call is about from the
 //! outside, records it as an [`Event`] and answers it. A second thread learns of the ends of processes.
 
-mod assets;
+pub(super) mod assets;
 mod decode;
 mod filter;
 mod gate;
