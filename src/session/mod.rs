@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Event, Kind, ProcessKey, Queue, Witness};
+use belljar_sandbox::gateway::{self, Gateway, GatewayError};
 use belljar_sandbox::jail::{Exit, Jail, JailError, monotonic_ns};
 use belljar_sandbox::layer::{self, LayerError};
 use belljar_sandbox::witness::notify::{self, Notify, NotifyError};
@@ -70,6 +71,9 @@ pub enum SessionError {
     /// The system-call witness.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The layer witness.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -119,7 +123,7 @@ enum Stop {
 pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<Ended, SessionError> {
     let own = |what| move |cause| SessionError::Own { what, cause };
     let mut signals = signals::Signals::block().map_err(own("watch for signals"))?;
-    let Prepared { spec, header, rules, output, payload, notes } = prepared;
+    let Prepared { spec, header, rules, output, payload, gateway, notes } = prepared;
     for note in &notes {
         tell(Status::Note(note));
     }
@@ -142,7 +146,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
         |_| SessionError::Own { what: "prepare the recording", cause: std::io::Error::other("its thread failed") };
     let (mut writer, layer_log, analysis) = made.map_err(failed)??;
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
-    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
+    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload, gateway };
     let outcome = jail
         .map_err(SessionError::from)
         .and_then(|jail| hold(jail, &spec, &mut signals, start_ns, tell, &mut recording));
@@ -199,6 +203,7 @@ struct Recording<'a> {
     watched: &'a mut Watched,
     layer_log: LayerLog,
     payload: usize,
+    gateway: prepare::Gateway,
 }
 
 /// What a session that has been held leaves for its conclusion.
@@ -207,6 +212,7 @@ struct Held {
     totals: Totals,
     broken: Option<IngestError>,
     stats: notify::Stats,
+    gateway: gateway::Stats,
     layer: layer::Summary,
     executables: Vec<Executable>,
     notes: Vec<String>,
@@ -227,7 +233,8 @@ fn hold(
     for note in &notes {
         tell(Status::Note(note));
     }
-    let Recording { writer, watched, layer_log, payload } = recording;
+    let Recording { writer, watched, layer_log, payload, gateway } = recording;
+    let capture = writer.traffic()?;
     let options = ingest::Options { payload: *payload };
     let mut held = std::thread::scope(|scope| {
         // Ingest ends when the queue is closed: whatever happens below, it must be.
@@ -255,6 +262,16 @@ fn hold(
             assets: spec.assets.clone(),
             queue: Arc::clone(&queue),
         })?;
+        let wire = jail.take_wire().ok_or_else(missing("take the jail's wire"))?;
+        let gateway = Gateway::start(gateway::Context {
+            wire,
+            capture,
+            authority: Arc::clone(&gateway.authority),
+            options: gateway.options.clone(),
+            init_pid: jail.init_pid(),
+            start_ns,
+            queue: Arc::clone(&queue),
+        })?;
         jail.go();
         let waited = wait(&mut jail, signals, spec.limits.time);
         let stop = match waited {
@@ -263,12 +280,14 @@ fn hold(
                 jail.kill();
                 notify.finish();
                 terminal.finish();
+                gateway.finish();
                 return Err(error);
             }
         };
         let exit = jail.exit();
         let stats = notify.finish();
         terminal.finish();
+        let gateway = gateway.finish();
         if let Some(note) = stop.map(|stop| say(stop, spec.limits.time)) {
             tell(Status::Note(&note));
             // A closed queue is told by ingest's own error.
@@ -306,7 +325,7 @@ fn hold(
             Err(_) if broken.is_some() => layer::Summary::default(),
             Err(error) => return Err(error.into()),
         };
-        Ok::<_, SessionError>(Held { exit, totals, broken, stats, layer, executables: Vec::new(), notes })
+        Ok::<_, SessionError>(Held { exit, totals, broken, stats, gateway, layer, executables: Vec::new(), notes })
     })?;
     held.executables = traces::executables(&jail, &watched.programs);
     Ok(held)

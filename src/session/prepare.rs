@@ -4,8 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use belljar_sandbox::gateway::{self, Authority, trust};
 use belljar_sandbox::spec::{Bind, Rootfs, Spec, Stdin, User};
 
 use super::SessionError;
@@ -65,8 +67,16 @@ pub struct Prepared {
     pub output: PathBuf,
     /// Payload bytes kept per call.
     pub(super) payload: usize,
+    /// What the world outside is to be.
+    pub(super) gateway: Gateway,
     /// What the analyst should know before it starts.
     pub(super) notes: Vec<String>,
+}
+
+/// The world outside: who vouches for it, and what the profile says of it.
+pub(super) struct Gateway {
+    pub(super) authority: Arc<Authority>,
+    pub(super) options: gateway::Options,
 }
 
 /// Makes a session ready.
@@ -125,16 +135,26 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     // The subject must find neither this recording nor earlier ones beside its program.
     let mut hidden = vec![without_links(&current.join(&output))];
     hidden.extend(recordings(&current));
+    let authority = Authority::new().map_err(|error| SessionError::Request(error.to_string()))?;
+    let rootfs = request.rootfs.map_or(Rootfs::Host, Rootfs::Image);
+    let mut plants = trust::plants(&authority, &rootfs);
+    plants.extend(realised.plants);
+    for (name, value) in trust::variables() {
+        // A value of the profile's or the caller's own stands.
+        if !realised.env.iter().any(|(known, _)| known == name) {
+            realised.env.push((name.into(), value.into()));
+        }
+    }
     let spec = Spec {
         argv,
         env: realised.env,
         workdir,
         user: realised.user,
-        rootfs: request.rootfs.map_or(Rootfs::Host, Rootfs::Image),
+        rootfs,
         binds,
         hidden,
         identity: realised.identity,
-        plants: realised.plants,
+        plants,
         assets: realised.assets,
         limits,
         stdin: request.stdin,
@@ -142,7 +162,8 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         capture: CAPTURE,
     };
     let payload = usize::try_from(request.payload).unwrap_or(usize::MAX);
-    Ok(Prepared { spec, header, rules, output, payload, notes: place.notes })
+    let gateway = Gateway { authority: Arc::new(authority), options: profile.gateway() };
+    Ok(Prepared { spec, header, rules, output, payload, gateway, notes: place.notes })
 }
 
 fn witnesses((name, reason): (&'static str, String)) -> Vec<WitnessInfo> {
@@ -151,11 +172,7 @@ fn witnesses((name, reason): (&'static str, String)) -> Vec<WitnessInfo> {
         used(name, &reason),
         used("layer", "what the subject left on disk, read when it had ended"),
         used("terminal", "the subject's own screen"),
-        WitnessInfo {
-            name: "gateway".into(),
-            used: false,
-            reason: "not in this version: connections to elsewhere fail".into(),
-        },
+        used("gateway", "answers every name and address; packets are in traffic.pcapng, with the secrets of TLS"),
     ]
 }
 
