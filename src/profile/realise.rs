@@ -124,6 +124,7 @@ impl Profile {
             nxdomain: network.nxdomain.iter().map(|name| name.to_ascii_lowercase()).collect(),
             banners: network.banner.iter().filter_map(banner).collect(),
             routes: self.document.route.iter().map(route).collect(),
+            allow: Vec::new(),
         }
     }
 

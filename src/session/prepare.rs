@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use belljar_sandbox::gateway::{self, Authority, trust};
+use belljar_sandbox::gateway::{self, Allowed, Authority, trust};
 use belljar_sandbox::spec::{Bind, Rootfs, Spec, Stdin, User};
 
 use super::SessionError;
@@ -43,6 +43,8 @@ pub struct Request {
     pub user: Option<String>,
     /// A directory that holds a whole system.
     pub rootfs: Option<PathBuf>,
+    /// Destinations that are passed through to the real network.
+    pub allow_hosts: Vec<Allowed>,
     /// How long the subject may run.
     pub timeout: Option<Duration>,
     /// Payload bytes kept per call.
@@ -162,8 +164,14 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         capture: CAPTURE,
     };
     let payload = usize::try_from(request.payload).unwrap_or(usize::MAX);
-    let gateway = Gateway { authority: Arc::new(authority), options: profile.gateway() };
-    Ok(Prepared { spec, header, rules, output, payload, gateway, notes: place.notes })
+    let options = gateway::Options { allow: request.allow_hosts, ..profile.gateway() };
+    let mut notes = place.notes;
+    for allowed in &options.allow {
+        let port = allowed.port.map(|port| format!(":{port}")).unwrap_or_default();
+        notes.push(format!("connections to {}{port} are passed through to the real network", allowed.host));
+    }
+    let gateway = Gateway { authority: Arc::new(authority), options };
+    Ok(Prepared { spec, header, rules, output, payload, gateway, notes })
 }
 
 fn witnesses((name, reason): (&'static str, String)) -> Vec<WitnessInfo> {

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 pub use capture::CaptureStats;
 pub use serve::answers::Route;
+pub use serve::through::Allowed;
 pub use tls::authority::{Authority, AuthorityError};
 pub use tls::trust;
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub routes: Vec<Route>,
     /// What a port says to a client that says nothing.
     pub banners: Vec<(u16, Vec<u8>)>,
+    /// Destinations that are passed through to the real network.
+    pub allow: Vec<Allowed>,
 }
 
 impl Options {

@@ -61,24 +61,14 @@ impl Owners {
 
     fn inode(&self, protocol: u8, source: SocketAddr, called: SocketAddr) -> Option<u64> {
         let diag = self.diag.as_ref()?;
-        // A datagram socket that is not connected has no other end; one bound to no address has only its port.
-        let unconnected = SocketAddr::new(unspecified(source.ip()), 0);
-        let both = |ip: IpAddr| if ip.is_ipv4() { Some(libc::AF_INET6) } else { None };
-        let mut tries = vec![(family(source.ip()), source, called)];
-        // A socket of IPv6 may speak IPv4: the kernel then knows its addresses as mapped ones.
-        if let Some(family) = both(source.ip()) {
-            tries.push((family, mapped(source), mapped(called)));
-        }
         if i32::from(protocol) == libc::IPPROTO_UDP {
-            tries.push((family(source.ip()), source, unconnected));
-            tries.push((family(source.ip()), SocketAddr::new(unspecified(source.ip()), source.port()), unconnected));
+            // The kernel looks for who would receive an answer: the other end is the source then (net/ipv4/udp_diag.c).
+            return ask(diag.as_fd(), family(source.ip()), protocol, called, source);
         }
-        tries.into_iter().find_map(|(family, source, called)| ask(diag.as_fd(), family, protocol, source, called))
+        let found = ask(diag.as_fd(), family(source.ip()), protocol, source, called);
+        // A socket of IPv6 may speak IPv4: its addresses are mapped ones.
+        found.or_else(|| ask(diag.as_fd(), libc::AF_INET6, protocol, mapped(source), mapped(called)))
     }
-}
-
-fn unspecified(ip: IpAddr) -> IpAddr {
-    if ip.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() }
 }
 
 fn family(ip: IpAddr) -> i32 {

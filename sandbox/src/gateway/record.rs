@@ -208,7 +208,7 @@ impl Peer {
     /// Sets the name, as a protocol told it. A port is taken off.
     pub(super) fn called_by(&self, name: &[u8]) {
         let name = match name.iter().rposition(|byte| *byte == b':') {
-            Some(colon) if !name.ends_with(b"]") && name.iter().filter(|byte| **byte == b':').count() == 1 => {
+            Some(colon) if !name.ends_with(b"]") && memchr::memchr_iter(b':', name).count() == 1 => {
                 name.get(..colon).unwrap_or(name)
             }
             _ => name,

@@ -86,6 +86,7 @@ impl Ring {
     pub(super) fn block(&mut self, wait: Duration, mut see: impl FnMut(Frame<'_>)) -> bool {
         // SAFETY: `next` is below BLOCKS, so the block lies in the mapping, and begins with its descriptor.
         let block = unsafe { self.base.add(self.next as usize * BLOCK as usize) };
+        #[allow(clippy::cast_ptr_alignment, reason = "blocks are a MiB each from the start of a page")]
         let header = block.cast::<libc::tpacket_block_desc>();
         // SAFETY: the header of a block is always mapped; the kernel changes its status, so it is read atomically.
         let status = unsafe { AtomicU32::from_ptr(&raw mut (*header).hdr.bh1.block_status) };

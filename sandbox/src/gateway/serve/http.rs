@@ -74,7 +74,7 @@ async fn request_of(talk: Talk, mut request: Request<Incoming>) -> Response<Full
         host,
     };
     if request.method() == Method::CONNECT {
-        return tunnel(talk, request, &target.host, protocol);
+        return tunnel(&talk, request, &target.host, protocol);
     }
     talk.peer.called_by(target.host.as_bytes());
     tell_request(&talk, &request, &target, protocol);
@@ -165,7 +165,7 @@ async fn body_of(talk: &Talk, mut body: Incoming, protocol: Protocol, wanted: bo
 }
 
 /// A proxy's client asks for a way to somebody else: who that would be is answered by ourselves, too.
-fn tunnel(talk: Talk, request: Request<Incoming>, host: &str, protocol: Protocol) -> Response<Full<Bytes>> {
+fn tunnel(talk: &Talk, request: Request<Incoming>, host: &str, protocol: Protocol) -> Response<Full<Bytes>> {
     let detail = format!("CONNECT {host}");
     let said = Said { protocol, in_tls: talk.in_tls, detail: detail.as_bytes(), ..Said::default() };
     talk.hub.recorder.tell(Traffic::Request, &talk.peer, said);

@@ -69,10 +69,9 @@ impl Lines {
     }
 
     async fn read(&mut self) -> Option<()> {
-        let mut chunk = [0; 16 << 10];
-        let n = tokio::time::timeout(IDLE, self.stream.read(&mut chunk)).await.ok()?.ok()?;
-        self.buffer.extend_from_slice(chunk.get(..n).filter(|bytes| !bytes.is_empty())?);
-        Some(())
+        self.buffer.reserve(4096);
+        let n = tokio::time::timeout(IDLE, self.stream.read_buf(&mut self.buffer)).await.ok()?.ok()?;
+        (n > 0).then_some(())
     }
 
     /// Says something. `None` when nobody listens any more.

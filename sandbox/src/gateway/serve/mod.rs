@@ -12,6 +12,7 @@ mod smtp;
 mod stream;
 mod talk;
 mod tcp;
+pub(super) mod through;
 mod tls;
 mod udp;
 mod websocket;

@@ -5,7 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::stream::Stream;
 use super::talk::{IDLE, Talk};
 use crate::event::{Protocol, Traffic};
-use crate::gateway::record::PART;
+
+/// Bytes taken at a time: ten thousand silent connections must not cost more than they are worth.
+const ROOM: usize = 16 << 10;
 
 /// Says the banner, then listens.
 pub(super) async fn greet(talk: Talk, mut stream: Stream, banner: Vec<u8>) {
@@ -17,7 +19,7 @@ pub(super) async fn greet(talk: Talk, mut stream: Stream, banner: Vec<u8>) {
 
 /// Listens until the end.
 pub(super) async fn serve(talk: Talk, mut stream: Stream, protocol: Protocol) {
-    let mut buffer = vec![0; PART];
+    let mut buffer = vec![0; ROOM];
     while let Ok(Ok(n @ 1..)) = tokio::time::timeout(IDLE, stream.read(&mut buffer)).await {
         let bytes = buffer.get(..n).unwrap_or_default();
         talk.hub.recorder.bytes(Traffic::Sent, &talk.peer, protocol, talk.in_tls, bytes);

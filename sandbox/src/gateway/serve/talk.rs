@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stream::Stream;
-use super::{Hub, dns, ftp, http, raw, smtp, tls};
+use super::{Hub, dns, ftp, http, raw, smtp, through, tls};
 use crate::event::Protocol;
 use crate::gateway::record::Peer;
 use crate::gateway::tls::hello::is_hello;
@@ -65,8 +65,14 @@ pub(super) fn converse(talk: Talk, mut stream: Stream) -> Pin<Box<dyn Future<Out
         if let Some(awaited) = talk.hub.awaited.take(&talk.peer) {
             return ftp::data(talk, stream, awaited).await;
         }
+        let name = talk.peer.name();
+        let place = if name.is_empty() { talk.peer.called.ip().to_string().into_bytes() } else { name };
+        if talk.hub.options.allow.iter().any(|allowed| allowed.covers(&place, port)) {
+            let name = String::from_utf8_lossy(&place).into_owned();
+            return through::serve(talk, stream, name).await;
+        }
         let spoken = match tokio::time::timeout(GREET, stream.first()).await {
-            Ok(Ok([])) | Ok(Err(_)) => return,
+            Ok(Ok([]) | Err(_)) => return,
             Ok(Ok(_)) => {
                 // A few bytes more, should they come in pieces.
                 sniff(stream.at_least(8, Duration::from_millis(100)).await, port)
@@ -118,14 +124,17 @@ const METHODS: [&[u8]; 20] = [
     b"QUERY ",
 ];
 
+/// Whether these bytes begin a request of HTTP.
+pub(super) fn is_http(bytes: &[u8]) -> bool {
+    let begins = |method: &&[u8]| bytes.starts_with(method.get(..bytes.len().min(method.len())).unwrap_or(method));
+    !bytes.is_empty() && METHODS.iter().any(begins)
+}
+
 fn sniff(bytes: &[u8], port: u16) -> Spoken {
     let starts = |word: &[u8]| bytes.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     if is_hello(bytes) {
         Spoken::Tls
-    } else if METHODS
-        .iter()
-        .any(|method| bytes.starts_with(method.get(..bytes.len().min(method.len())).unwrap_or(method)))
-    {
+    } else if is_http(bytes) {
         Spoken::Http
     } else if starts(b"EHLO") || starts(b"HELO") {
         Spoken::Smtp

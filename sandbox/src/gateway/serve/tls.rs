@@ -73,11 +73,11 @@ impl Base {
         Ok(Self(config))
     }
 
-    fn for_one(&self, certificate: Arc<CertifiedKey>, offered: &[Vec<u8>]) -> Arc<ServerConfig> {
+    fn for_one(&self, certificate: Arc<CertifiedKey>, offered: &[Vec<u8>], spoken: &[&[u8]]) -> Arc<ServerConfig> {
         let mut config = self.0.clone();
         config.cert_resolver = Arc::new(One(certificate));
-        let spoken = |name: &&[u8]| offered.iter().any(|offer| offer == name);
-        config.alpn_protocols = PROTOCOLS.iter().filter(|name| spoken(name)).map(|name| name.to_vec()).collect();
+        let asked = |name: &&&[u8]| offered.iter().any(|offer| offer == **name);
+        config.alpn_protocols = spoken.iter().filter(asked).map(|name| name.to_vec()).collect();
         if config.alpn_protocols.is_empty() {
             // Whatever it is: the bytes inside will tell.
             config.alpn_protocols.extend(offered.first().cloned());
@@ -107,7 +107,16 @@ pub(super) async fn serve_files(talk: Talk, stream: Stream) {
     }
 }
 
-async fn take_off(talk: Talk, mut stream: Stream) -> Option<(Talk, Stream)> {
+/// The same for who is passed through: HTTP is spoken as text, so that it can be read on its way.
+pub(super) async fn take_off_as_text(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
+    take_off_speaking(talk, stream, &[b"http/1.1"]).await
+}
+
+async fn take_off(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
+    take_off_speaking(talk, stream, &PROTOCOLS).await
+}
+
+async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: &[&[u8]]) -> Option<(Talk, Stream)> {
     let counters = &talk.hub.recorder.counters;
     count(&counters.tls);
     // A hello may be longer than one segment; what has come when no more comes is read.
@@ -133,7 +142,7 @@ async fn take_off(talk: Talk, mut stream: Stream) -> Option<(Talk, Stream)> {
         let address = talk.peer.called.ip();
         let certificate = talk.hub.authority.certificate(name.as_bytes(), address);
         let certificate = certificate.ok_or_else(|| io::Error::other("no certificate can be made for that name"))?;
-        start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols)).await
+        start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols, spoken)).await
     };
     match tokio::time::timeout(PATIENCE, handshake).await {
         Ok(Ok(stream)) => return Some((talk.within(true), Stream::new(stream))),

@@ -5,7 +5,6 @@
 //! are sent.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -55,8 +54,7 @@ pub(super) async fn receive(hub: Arc<Hub>, socket: UdpSocket, sender: Arc<Sender
     let mut flows: Flows = HashMap::new();
     loop {
         for _ in 0..TURN {
-            let got = socket
-                .async_io(Interest::READABLE, || receive_from(socket.as_fd(), &mut buffer).map_err(io::Error::from));
+            let got = socket.async_io(Interest::READABLE, || receive_from(socket.as_fd(), &mut buffer));
             let Ok((length, source, called)) = got.await else { break };
             let Some(called) = called else { continue };
             let message = buffer.get(..length).unwrap_or_default();
@@ -68,24 +66,22 @@ pub(super) async fn receive(hub: Arc<Hub>, socket: UdpSocket, sender: Arc<Sender
 
 fn serve(hub: &Hub, flows: &mut Flows, sender: &Sender, message: &[u8], source: SocketAddr, called: SocketAddr) {
     let is_name = called.port() == 53 || is_question(message, called.port());
-    let peer = match flows.get(&(source, called)) {
-        Some(peer) => Arc::clone(peer),
-        None => {
-            if flows.len() >= FLOWS_MAX {
-                flows.clear();
-            }
-            let peer = Arc::new(hub.meet(ObjectKind::Udp, called, source));
-            // A question says who asks it; a connection of its own for each would say nothing more.
-            if is_name {
-                hub.recorder.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            } else {
-                let protocol = if is_quic(message) { Protocol::Quic } else { Protocol::Udp };
-                hub.recorder.tell(Traffic::Connection, &peer, Said { protocol, ..Said::default() });
-            }
-            flows.insert((source, called), Arc::clone(&peer));
-            peer
+    let peer = flows.get(&(source, called)).map(Arc::clone);
+    let peer = peer.unwrap_or_else(|| {
+        if flows.len() >= FLOWS_MAX {
+            flows.clear();
         }
-    };
+        let peer = Arc::new(hub.meet(ObjectKind::Udp, called, source));
+        // A question says who asks it; a connection of its own for each would say nothing more.
+        if is_name {
+            hub.recorder.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        } else {
+            let protocol = if is_quic(message) { Protocol::Quic } else { Protocol::Udp };
+            hub.recorder.tell(Traffic::Connection, &peer, Said { protocol, ..Said::default() });
+        }
+        flows.insert((source, called), Arc::clone(&peer));
+        peer
+    });
     if is_name {
         if let Some(reply) = dns::answer(hub, &peer, message, dns::Way::Udp) {
             sender.send(&packet::datagram(called, source, &reply), source);

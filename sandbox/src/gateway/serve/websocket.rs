@@ -3,8 +3,8 @@
 
 use futures_util::StreamExt as _;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::stream::Io;
 use super::talk::{IDLE, Talk};
@@ -19,13 +19,10 @@ pub(super) async fn serve(talk: Talk, stream: impl Io) {
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let recorder = &talk.hub.recorder;
     loop {
-        let message = match tokio::time::timeout(IDLE, socket.next()).await {
-            Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(Error::Capacity(_)))) | Ok(Some(Err(_)) | None) | Err(_) => return,
-        };
+        let Ok(Some(Ok(message))) = tokio::time::timeout(IDLE, socket.next()).await else { return };
         match message {
             Message::Text(text) => {
-                recorder.bytes(Traffic::Sent, &talk.peer, Protocol::WebSocket, talk.in_tls, text.as_bytes())
+                recorder.bytes(Traffic::Sent, &talk.peer, Protocol::WebSocket, talk.in_tls, text.as_bytes());
             }
             Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => {
                 recorder.bytes(Traffic::Sent, &talk.peer, Protocol::WebSocket, talk.in_tls, &bytes);

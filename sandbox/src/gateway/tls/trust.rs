@@ -36,7 +36,7 @@ const ANCHORS: [&str; 4] = [
 ];
 /// OpenSSL's directories are looked up by a hash of the name: `openssl x509 -subject_hash`, and the one of versions
 /// before 1.0. A test has openssl work them out.
-pub(super) const HASHES: [&str; 2] = ["@NEW@", "@OLD@"];
+pub(super) const HASHES: [&str; 2] = ["197ce40b", "06a8551c"];
 const HASHED: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 /// Java's stores, besides those of the runtimes that are there.
 const JAVA: [&str; 2] = ["/etc/ssl/certs/java/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts"];
@@ -128,6 +128,11 @@ pub fn plants(authority: &Authority, rootfs: &Rootfs) -> Vec<Plant> {
     list
 }
 
+/// The certificates that the host itself trusts, as PEM.
+pub(in crate::gateway) fn host_bundle() -> Option<Vec<u8>> {
+    BUNDLES.iter().find_map(|path| bundle(Path::new(path)))
+}
+
 /// Variables to set, by name and value.
 pub fn variables() -> Vec<(&'static str, &'static str)> {
     VARIABLES.iter().map(|name| (*name, MAIN)).collect()
@@ -163,4 +168,52 @@ fn java(der: &[u8]) -> Vec<u8> {
     let digest = sha1::Sha1::digest([password.as_slice(), b"Mighty Aphrodite", &store].concat());
     store.extend_from_slice(&digest);
     store
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// What `openssl x509` says of the authority's certificate.
+    fn openssl(pem: &str, option: &str) -> String {
+        let mut child = Command::new("openssl")
+            .args(["x509", "-noout", option])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("openssl is installed (apt-get install openssl)");
+        child.stdin.take().expect("a pipe").write_all(pem.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("openssl ends");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[test]
+    fn directories_of_openssl_find_the_authority() {
+        let pem = Authority::new().expect("an authority").pem();
+        assert_eq!([openssl(&pem, "-subject_hash"), openssl(&pem, "-subject_hash_old")], HASHES);
+    }
+
+    #[test]
+    fn every_store_holds_the_authority() {
+        let authority = Authority::new().expect("an authority");
+        let list = plants(&authority, &Rootfs::Host);
+        let find = |path: &str| {
+            let plant = list.iter().find(|plant| plant.path == path.as_bytes()).expect("planted");
+            match &plant.content {
+                Content::File(bytes) => bytes.clone(),
+                other => panic!("{path} is {other:?}"),
+            }
+        };
+        let contains = |bytes: &[u8], part: &[u8]| memchr::memmem::find(bytes, part).is_some();
+        assert!(contains(&find(MAIN), authority.pem().as_bytes()));
+        assert!(contains(&find(JAVA[0]), authority.der()));
+        assert!(contains(&find("/etc/ssl/certs/197ce40b.0"), authority.pem().as_bytes()));
+        if let Some(own) = bundle(Path::new(MAIN)) {
+            assert!(find(MAIN).starts_with(&own), "what the host trusts is trusted, too");
+        }
+        assert!(variables().iter().all(|(_, value)| *value == MAIN));
+    }
 }

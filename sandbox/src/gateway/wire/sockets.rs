@@ -129,7 +129,7 @@ pub struct Wire {
 impl Wire {
     /// From the descriptors of [`OPENED`], fetched one by one. `None` when one is missing that must be there.
     pub(crate) fn collect(mut fetch: impl FnMut(i32) -> std::option::Option<OwnedFd>) -> std::option::Option<Self> {
-        let mut next = (FIRST_FD..).map(|number| fetch(number));
+        let mut next = (FIRST_FD..).map(&mut fetch);
         let mut take = || next.next().flatten();
         Some(Self {
             tcp4: take()?,
