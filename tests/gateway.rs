@@ -132,7 +132,7 @@ public class Get { public static void main(String[] a) throws Exception {
     let recorded = record(
         &lab,
         r#"
-node -e 'require("https").get("https://node.example.com/x", r => console.log("node", r.statusCode)).on("error", e => console.log(e))'
+node -e 'require("https").get("https://node.example.com/x", r => console.log("node " + r.statusCode)).on("error", e => console.log(e))'
 java Get.java
 pip download --disable-pip-version-check --no-cache-dir no-such-package-here 2>&1 | tail -3
 cd /tmp && npm view no-such-package-here 2>&1 | grep -m1 -o E404

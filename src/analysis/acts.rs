@@ -178,7 +178,10 @@ impl Analysis {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
                 self.contents(Verb::Transmit, &hits, record, touched, &to, "sent to");
-                self.reached(record, touched, &to, "sent to", hits.assets());
+                // Questions for names are read by the gateway, where there is one: asking is not yet sending.
+                if !(self.gateway.any && channel(&to) == Channel::Dns) {
+                    self.reached(record, touched, &to, "sent to", hits.assets());
+                }
             }
             Place::Local => {
                 for asset in hits.assets().iter() {
@@ -233,7 +236,7 @@ impl Analysis {
     }
 
     /// The process reached out of the machine: suspected for all that it may hold.
-    fn reached(
+    pub(super) fn reached(
         &mut self,
         record: &Record<'_>,
         touched: &mut Touched,

@@ -26,7 +26,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey};
+use belljar_sandbox::event::{Decision, Kind, ProcessKey, Witness};
 use nix::errno::Errno;
 
 use crate::ingest::{Observer, Touched};
@@ -388,7 +388,8 @@ impl Observer for Analysis {
             Kind::TerminalOutput => self.shown(record, &mut touched),
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
             Kind::Traffic(what) => self.traffic(what, record, &mut touched),
-            Kind::ProcessStart | Kind::Notice => {}
+            Kind::Notice => self.gateway.any |= record.witness == Witness::Gateway,
+            Kind::ProcessStart => {}
         }
         touched.keep_payload |= touched.verbs != Verbs::default();
         touched

@@ -12,6 +12,8 @@ use super::matcher::{Direction, Hits};
 use super::{Analysis, Claim, Touched, place};
 use crate::store::{Object, Record, Verb};
 
+/// Bytes of a name before its domain from which on it is no name for people or machines any more.
+const LONG_NAME: usize = 52;
 /// Addresses whose names are remembered.
 const MAX_NAMES: usize = 65_536;
 
@@ -71,6 +73,11 @@ impl Analysis {
                 let key = self.hasher.any((Verb::Use as u8, asset, &to.name));
                 self.claim(key, record, touched, claim(Verb::Use, "presented it to", before));
             }
+        }
+        // What can be no mere question: no name at all, or one that is longer than anybody's.
+        let domain = record.target.map_or(0, |target| target.name.len());
+        if what == Traffic::Query && (record.target.is_none() || record.payload.len() > domain + LONG_NAME) {
+            self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
         }
         self.hits = hits;
     }

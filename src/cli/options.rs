@@ -47,7 +47,7 @@ Exit codes of record and report:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a program under glass and record what it tries to do
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Print the events of a recording
     Events(EventsArgs),
     /// Print the verdict of a recording, with its evidence
@@ -412,7 +412,7 @@ mod tests {
 
     fn record(args: &[&str]) -> Result<RecordArgs, clap::Error> {
         match Cli::try_parse_from(["belljar", "record"].iter().chain(args))?.command {
-            Command::Record(args) => Ok(args),
+            Command::Record(args) => Ok(*args),
             _ => unreachable!("record was asked for"),
         }
     }

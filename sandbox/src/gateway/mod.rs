@@ -138,6 +138,7 @@ impl Gateway {
         let capture = Capture::start(packet, file, Arc::clone(&log), foreign).map_err(GatewayError::Capture)?;
         let owners = owner::Owners::new(diag, init_pid);
         let hub = serve::Hub::new(Arc::clone(&recorder), owners, authority, log, options, active)?;
+        recorder.begin();
         let stop = Arc::new(Notify::new());
         let stopping = Arc::clone(&stop);
         let sockets = serve::Sockets { tcp4, tcp6, udp4, udp6, raw4, raw6 };

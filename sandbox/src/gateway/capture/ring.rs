@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a block; a frame lies within one.
 const BLOCK: u32 = 1 << 20;
@@ -15,6 +15,12 @@ const BLOCK: u32 = 1 << 20;
 const BLOCKS: u32 = 32;
 /// After how long a block is handed over that is not full, in milliseconds.
 const RETIRE_MS: u32 = 20;
+
+/// How long a block that is not full waits before it is shown: the secrets that open its packets are told by another
+/// thread, and must be written before them. A ring that fills does not wait.
+const SETTLE: Duration = Duration::from_millis(80);
+const LOOK: Duration = Duration::from_millis(5);
+const FILLING: u32 = 8;
 
 /// One frame, borrowed from the ring.
 pub(super) struct Frame<'a> {
@@ -98,6 +104,12 @@ impl Ring {
                 return false;
             }
         }
+        if status.load(Ordering::Acquire) & libc::TP_STATUS_BLK_TMO != 0 {
+            let begun = Instant::now();
+            while begun.elapsed() < SETTLE && !self.is_ours((self.next + FILLING) % BLOCKS) {
+                std::thread::sleep(LOOK);
+            }
+        }
         // SAFETY: the block is ours until its status is given back; so are its numbers.
         let (count, mut offset) =
             unsafe { ((*header).hdr.bh1.num_pkts, (*header).hdr.bh1.offset_to_first_pkt as usize) };
@@ -131,6 +143,17 @@ impl Ring {
         status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % BLOCKS;
         true
+    }
+
+    /// Whether the kernel has handed over the block with this number, which is below [`BLOCKS`].
+    fn is_ours(&self, number: u32) -> bool {
+        #[allow(clippy::cast_ptr_alignment, reason = "blocks are a MiB each from the start of a page")]
+        // SAFETY: the header of a block of the mapping; the kernel changes its status, so it is read atomically.
+        let status = unsafe {
+            let header = self.base.add(number as usize * BLOCK as usize).cast::<libc::tpacket_block_desc>();
+            AtomicU32::from_ptr(&raw mut (*header).hdr.bh1.block_status)
+        };
+        status.load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
     }
 
     /// Frames that did not fit since this was last asked.

@@ -75,6 +75,12 @@ pub(super) fn answer(hub: &Hub, peer: &Peer, message: &[u8], way: Way) -> Option
     Some(bytes)
 }
 
+/// Whether a message asks for a name.
+pub(super) fn is_question(message: &[u8]) -> bool {
+    Message::from_vec(message)
+        .is_ok_and(|message| message.metadata.message_type == MessageType::Query && !message.queries.is_empty())
+}
+
 /// A name as bytes: lower case, labels with dots between, no final dot.
 fn text(name: &Name) -> Vec<u8> {
     name.iter().collect::<Vec<_>>().join(&b'.').to_ascii_lowercase()

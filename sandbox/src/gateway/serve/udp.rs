@@ -107,9 +107,9 @@ fn is_quic(message: &[u8]) -> bool {
     message.len() >= 1200 && matches!(message, [first, 0 | 0x6b | 0xff | 0x51, ..] if first & 0xc0 == 0xc0)
 }
 
-/// Whether a datagram to another port asks for a name: multicast names (5353), and what looks like one question.
+/// Whether a datagram to another port asks for a name: of the neighbours' names (RFC 6762, RFC 4795).
 fn is_question(message: &[u8], port: u16) -> bool {
-    matches!(port, 5353 | 5355) && matches!(message, [_, _, flags, _, ..] if flags & 0x80 == 0)
+    matches!(port, 5353 | 5355) && dns::is_question(message)
 }
 
 /// The time, as a server of it says it (RFC 5905, section 7.3); `None` for what does not ask for it.
