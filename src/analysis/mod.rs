@@ -188,6 +188,7 @@ impl Analysis {
             blind("client data is recognised in the clear only: not compressed, encoded or hashed".into());
         } else {
             blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
+            blind("names split into DNS labels are not joined again".into());
         }
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
@@ -196,6 +197,9 @@ impl Analysis {
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
+        if !self.gateway.any {
+            blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
+        }
         if coverage.witness == "notify" {
             blind(
                 "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
