@@ -207,7 +207,7 @@ mod tests {
             assert_eq!(of(jail).router4, Ipv4Addr::from(router), "{jail:?}");
         }
         let v6 = of(([10, 20, 0, 15], 24));
-        assert_eq!(v6.jail6.to_string(), "fd12:3456:8252::3e52:82ff:fe12:3456");
+        assert_eq!(v6.jail6.to_string(), "fd12:3456:8252:0:3e52:82ff:fe12:3456");
         assert_eq!(v6.router6.to_string(), "fd12:3456:8252::1");
     }
 }
