@@ -7,6 +7,7 @@
 pub mod decoy;
 pub mod doctor;
 pub mod event;
+pub mod gateway;
 pub mod jail;
 pub mod layer;
 pub mod spec;

@@ -184,8 +184,12 @@ impl Analysis {
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
-                self.contents(Verb::Transmit, &hits, record, touched, to, "sent to");
-                self.reached(record, touched, to, "sent to", hits.assets());
+                let to = self.by_name(to);
+                self.contents(Verb::Transmit, &hits, record, touched, &to, "sent to");
+                // Questions for names are read by the gateway, where there is one: asking is not yet sending.
+                if !(self.gateway.any && channel(&to) == Channel::Dns) {
+                    self.reached(record, touched, &to, "sent to", hits.assets());
+                }
             }
             Place::Local => {
                 for asset in hits.assets().iter() {
@@ -240,7 +244,7 @@ impl Analysis {
     }
 
     /// The process reached out of the machine: suspected for all that it may hold.
-    fn reached(
+    pub(super) fn reached(
         &mut self,
         record: &Record<'_>,
         touched: &mut Touched,
@@ -284,7 +288,8 @@ impl Analysis {
         // Connecting a datagram socket sends nothing: resolvers do it to learn their own address.
         if to.kind != ObjectKind::Udp {
             self.connections += 1;
-            self.reached(record, touched, to, "asked to connect to", AssetSet::default());
+            let to = self.by_name(to);
+            self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
         }
     }
 
@@ -305,7 +310,10 @@ impl Analysis {
                 self.wrote(to, record);
                 self.pour(record, to, flow, "copied to");
             }
-            Place::Remote => self.reached(record, touched, to, "copied to", AssetSet::default()),
+            Place::Remote => {
+                let to = self.by_name(to);
+                self.reached(record, touched, &to, "copied to", AssetSet::default());
+            }
             Place::Local => self.pour(record, to, flow, "copied to"),
             Place::Nowhere => {}
         }
@@ -592,7 +600,7 @@ impl Analysis {
     /// Marker bytes in the hands of a process show that it has the data. Where that was seen
     /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
     /// kernel, a memory map), which is a finding of its own.
-    fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
+    pub(super) fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
         if self.confirm(asset, markers, record) {
             return;
         }
@@ -662,7 +670,7 @@ impl Analysis {
 
     /// How whoever did this came by the asset, as far as was seen. For a file left behind, who
     /// wrote it.
-    fn origin(&self, record: &Record<'_>, asset: usize) -> Option<Arc<[ChainItem]>> {
+    pub(super) fn origin(&self, record: &Record<'_>, asset: usize) -> Option<Arc<[ChainItem]>> {
         if let Some(process) = record.process {
             if let Some(origin) = self.lineage.held(process.key).and_then(|holding| holding.origin(asset)) {
                 return Some(Arc::clone(&origin.chain));
@@ -716,7 +724,7 @@ impl Analysis {
     }
 
     /// The reused, emptied list of hits; to be put back.
-    fn none(&mut self) -> Hits {
+    pub(super) fn none(&mut self) -> Hits {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         hits

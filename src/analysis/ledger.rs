@@ -224,6 +224,11 @@ impl Entry {
         let finding = &mut self.finding;
         changed |= evidence.confidence > finding.confidence || finding.declared && !evidence.declared;
         finding.confidence = finding.confidence.max(evidence.confidence);
+        // Who read the bytes knows better than who saw a socket.
+        if matches!(finding.channel, Channel::Tcp | Channel::Udp) && finding.channel != evidence.channel {
+            finding.channel = evidence.channel;
+            changed = true;
+        }
         finding.severity = finding.severity.max(evidence.severity);
         finding.declared &= evidence.declared;
         let (outcome, basis, error) = evidence.ending;

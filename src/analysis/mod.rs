@@ -17,6 +17,7 @@ pub mod matcher;
 mod meaning;
 mod place;
 pub mod rules;
+mod traffic;
 pub mod verdict;
 
 #[cfg(test)]
@@ -27,7 +28,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey};
+use belljar_sandbox::event::{Decision, Kind, ProcessKey, Witness};
 use nix::errno::Errno;
 
 use crate::ingest::{Observer, Touched};
@@ -106,6 +107,7 @@ pub struct Analysis {
     collected: HashMap<usize, Vec<u64>>,
     refused: BTreeSet<&'static str>,
     connections: u64,
+    gateway: traffic::Seen,
     payloads_cut: u64,
     captured: u64,
     lost: u64,
@@ -141,6 +143,7 @@ impl Analysis {
             collected: HashMap::new(),
             refused: BTreeSet::new(),
             connections: 0,
+            gateway: traffic::Seen::default(),
             payloads_cut: 0,
             captured: 0,
             lost: 0,
@@ -169,7 +172,13 @@ impl Analysis {
 
     fn cover(&self, mut coverage: Coverage) -> Coverage {
         coverage.lost = coverage.lost.max(self.lost);
-        coverage.connections = coverage.connections.max(self.connections);
+        // What arrived counts where there was somewhere to arrive; else what was tried.
+        if self.gateway.any {
+            coverage.connections = self.gateway.connections;
+            coverage.decrypted = self.gateway.connections.saturating_sub(self.gateway.unread);
+        } else {
+            coverage.connections = coverage.connections.max(self.connections);
+        }
         coverage.payloads_cut = coverage.payloads_cut.max(self.payloads_cut);
         coverage.unlisted = self.ledger.unlisted();
         let mut refused: BTreeSet<String> = coverage.refused_calls.into_iter().collect();
@@ -180,10 +189,22 @@ impl Analysis {
                 coverage.blind.push(sentence);
             }
         };
-        blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
-        blind("names split into DNS labels are not joined again".into());
+        if self.gateway.any {
+            blind("client data is recognised in the clear only: not compressed, encoded or hashed".into());
+        } else {
+            blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
+            blind("names split into DNS labels are not joined again".into());
+        }
+        if self.gateway.unread > 0 {
+            let (unread, all) = (self.gateway.unread, self.gateway.connections);
+            blind(format!(
+                "{unread} of {all} connections did not accept the gateway's certificate: what they said was not read"
+            ));
+        }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
-        blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
+        if !self.gateway.any {
+            blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
+        }
         if coverage.witness == "notify" {
             blind(
                 "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
@@ -375,7 +396,9 @@ impl Observer for Analysis {
             Kind::Layer(change) => self.layer(change, record, &mut touched),
             Kind::TerminalOutput => self.shown(record, &mut touched),
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
-            Kind::ProcessStart | Kind::Notice | Kind::Counted { .. } => {}
+            Kind::Traffic(what) => self.traffic(what, record, &mut touched),
+            Kind::Notice => self.gateway.any |= record.witness == Witness::Gateway,
+            Kind::ProcessStart | Kind::Counted { .. } => {}
         }
         touched.keep_payload |= touched.verbs != Verbs::default();
         touched

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use belljar_sandbox::event::{Abi, Kind, LayerChange};
+use belljar_sandbox::event::{Abi, Kind, LayerChange, Traffic};
 
 use crate::store::ops;
 
@@ -36,6 +36,17 @@ pub(crate) const KINDS: Words<Kind> = &[
     (Kind::TerminalOutput, "terminal-output"),
     (Kind::Lost, "lost"),
     (Kind::Notice, "notice"),
+    (Kind::Traffic(Traffic::Connection), Traffic::Connection.name()),
+    (Kind::Traffic(Traffic::ConnectionEnd), Traffic::ConnectionEnd.name()),
+    (Kind::Traffic(Traffic::Query), Traffic::Query.name()),
+    (Kind::Traffic(Traffic::Hello), Traffic::Hello.name()),
+    (Kind::Traffic(Traffic::Refusal), Traffic::Refusal.name()),
+    (Kind::Traffic(Traffic::Request), Traffic::Request.name()),
+    (Kind::Traffic(Traffic::Response), Traffic::Response.name()),
+    (Kind::Traffic(Traffic::Sent), Traffic::Sent.name()),
+    (Kind::Traffic(Traffic::Received), Traffic::Received.name()),
+    (Kind::Traffic(Traffic::Credential), Traffic::Credential.name()),
+    (Kind::Traffic(Traffic::Packet), Traffic::Packet.name()),
     (Kind::Counted { abi: Abi::Unknown, nr: 0 }, "counted"),
 ];
 
@@ -52,7 +63,8 @@ pub(crate) fn kind_number(kind: Kind) -> u8 {
         Kind::TerminalOutput => 7,
         Kind::Lost => 8,
         Kind::Notice => 9,
-        Kind::Counted { .. } => 10,
+        Kind::Traffic(traffic) => 10 + traffic as u8,
+        Kind::Counted { .. } => 21,
     }
 }
 

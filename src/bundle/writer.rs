@@ -170,6 +170,13 @@ impl Writer {
         LayerLog::create(&self.dir)
     }
 
+    /// An empty `traffic.pcapng`, for the gateway to fill beside the events.
+    pub fn traffic(&self) -> Result<fs::File, BundleError> {
+        let path = self.dir.join("traffic.pcapng");
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.map_err(|source| BundleError::Create { path, source })
+    }
+
     /// Hands all that waits to the thread that writes; waits for what was handed on before, and
     /// returns its error. After an error the bundle takes no more rows; what was written stays
     /// readable.

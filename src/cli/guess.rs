@@ -74,9 +74,8 @@ const OPTIONS: Table = &[
     ),
     (
         &["--share-net", "--network", "--net", "--publish", "-P", "--dns", "--add-host"],
-        "the sandbox has its own network, always recorded, never the real one in this version",
+        "the sandbox has its own network, always recorded; --allow-host NAME lets it reach somebody",
     ),
-    (&["--allow-host", "--pass-host"], "passing hosts through to the real network is not in this version"),
     (&["--ask", "--deny", "--allow"], "deciding calls while they wait is not in this version"),
     (&["--uid", "--gid"], "use --user NAME; accounts stand in the profile"),
     (

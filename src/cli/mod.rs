@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
         Err(error) => return error::usage(&error),
     };
     let code = match cli.command {
-        Command::Record(args) => record::run(args),
+        Command::Record(args) => record::run(*args),
         Command::Events(args) => events::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Profile(command) => profile::run(command),

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use belljar_sandbox::gateway::Allowed;
 use belljar_sandbox::spec::Bind;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -47,7 +48,7 @@ Exit codes of record and report:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a program under glass and record what it tries to do
-    Record(RecordArgs),
+    Record(Box<RecordArgs>),
     /// Print the events of a recording
     Events(EventsArgs),
     /// Print the verdict of a recording, with its evidence
@@ -84,8 +85,8 @@ Examples:
   belljar record -- sh -c 'dpkg -i vendor.deb && vendor-agent --once'
 
 The current directory is shown to the program at the same path; what it writes there, or
-anywhere, goes to the recording and never to this machine. There is no network but the recorded
-one.")]
+anywhere, goes to the recording and never to this machine. Every name and address it asks for is
+answered by belljar; nothing reaches the real network but what --allow-host lets through.")]
 pub struct RecordArgs {
     /// Profile: which device to pretend to be, which client data to plant
     #[arg(short, long, value_name = "NAME|FILE", default_value = "workstation", value_hint = ValueHint::FilePath)]
@@ -141,6 +142,13 @@ pub struct RecordArgs {
     /// Account to run as, inside the sandbox [default: the profile's]
     #[arg(short, long, value_name = "NAME", alias = "username")]
     pub user: Option<String>,
+
+    /// Pass connections to this name on to the real network; may be given again
+    ///
+    /// Without it nothing leaves the sandbox. A leading *. stands for every name below. What is passed on is recorded
+    /// all the same, and TLS is read where the program accepts the session's certificate.
+    #[arg(long, value_name = "NAME[:PORT]", value_parser = allowed, alias = "pass-host")]
+    pub allow_host: Vec<Allowed>,
 
     /// The supplier's declaration of what the program does [default: the profile's]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -373,6 +381,24 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "write a duration, such as 30s, 5m or 1h".to_owned())
 }
 
+/// `NAME`, `NAME:PORT`, `[ADDRESS]:PORT`.
+fn allowed(text: &str) -> Result<Allowed, String> {
+    let wrong = || format!("{text:?} is no NAME or NAME:PORT");
+    if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok(Allowed { host: text.to_owned(), port: None });
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
+        None => (text, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let bare = host.strip_prefix("*.").unwrap_or(host);
+    if bare.is_empty() || bare.contains(['*', '/', ' ']) {
+        return Err(wrong());
+    }
+    Ok(Allowed { host: host.to_ascii_lowercase(), port })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -385,7 +411,7 @@ mod tests {
 
     fn record(args: &[&str]) -> Result<RecordArgs, clap::Error> {
         match Cli::try_parse_from(["belljar", "record"].iter().chain(args))?.command {
-            Command::Record(args) => Ok(args),
+            Command::Record(args) => Ok(*args),
             _ => unreachable!("record was asked for"),
         }
     }

@@ -37,6 +37,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
         env: args.env,
         user: args.user,
         rootfs: args.rootfs,
+        allow_hosts: args.allow_host,
         timeout: args.timeout,
         payload: args.payload,
     };

@@ -7,10 +7,11 @@
 
 mod observer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use belljar_sandbox::event::{Batch, Event, Kind, ObjectKind, Queue};
+use belljar_sandbox::event::{Batch, Event, Kind, ObjectKind, ProcessKey, Queue};
 use belljar_sandbox::witness::syscalls::{Category, lookup};
 
 use crate::bundle::{BundleError, Row, Writer};
@@ -28,6 +29,12 @@ const FLUSH: Duration = Duration::from_millis(120);
 const STRIDE: u64 = 256;
 /// Longest name of an object kept: far above the kernel's 4,096 for a path.
 const MAX_NAME: usize = 64 << 10;
+
+/// Peers whose caller is remembered.
+const MAX_CALLERS: usize = 16_384;
+
+/// An object and its number.
+type Named = (u32, Arc<Object>);
 
 /// What to keep.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +89,7 @@ pub fn run(
         interner: Interner::default(),
         processes: ProcessTable::default(),
         error: None,
+        callers: HashMap::new(),
         unwritten_since: None,
     };
     let mut batch = Batch::default();
@@ -119,6 +127,8 @@ struct Ingest {
     processes: ProcessTable,
     /// The bundle's first error: nothing is written any more.
     error: Option<BundleError>,
+    /// Who last had to do with a peer, by the number of its object.
+    callers: HashMap<u32, ProcessKey>,
     /// When the oldest row that waits in the writer came.
     unwritten_since: Option<Instant>,
 }
@@ -160,6 +170,28 @@ impl Ingest {
         Some((interned.id, interned.object))
     }
 
+    /// Whose doing an event was. The gateway knows a host process id at best; where it does not, the one that last
+    /// called the same peer is taken: a connection is recorded once the call for it has been.
+    fn attribute(&mut self, event: &Event, object: Option<&Named>, target: Option<&Named>) -> ProcessKey {
+        let peer = target.or(object).filter(|(_, object)| matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp));
+        match event.kind {
+            Kind::Traffic(_) => {
+                let known = self.processes.by_host_pid(event.args[1] as u32).filter(|_| event.args[1] != 0);
+                known.or_else(|| self.callers.get(&object?.0).copied()).unwrap_or(event.process)
+            }
+            Kind::Call { .. } => {
+                if let Some((id, _)) = peer {
+                    if self.callers.len() >= MAX_CALLERS {
+                        self.callers.clear();
+                    }
+                    self.callers.insert(*id, event.process);
+                }
+                event.process
+            }
+            _ => event.process,
+        }
+    }
+
     fn event(&mut self, batch: &Batch, event: &Event, observer: &mut impl Observer, writer: &mut Writer) {
         let object = self.object(writer, event.object_kind, batch.bytes(event.object));
         let target = self.object(writer, event.target_kind, batch.bytes(event.target));
@@ -167,7 +199,8 @@ impl Ingest {
         let seq = self.counter.events() + 1;
         let name = object.as_ref().map_or([].as_slice(), |(_, object)| &object.name);
         let changed = self.processes.apply(event.kind, event.process, event.time_ns, &event.args, name, detail);
-        let process = self.processes.get(event.process);
+        let key = self.attribute(event, object.as_ref(), target.as_ref());
+        let process = self.processes.get(key);
         if let Some(process) = process.filter(|_| changed && self.error.is_none()) {
             writer.process(seq, process);
         }
@@ -210,7 +243,7 @@ impl Ingest {
         let row = Row {
             record: &record,
             op,
-            process: event.process,
+            process: key,
             object: object.as_ref().map(|(id, _)| *id),
             target: target.as_ref().map(|(id, _)| *id),
         };
@@ -228,6 +261,8 @@ impl Ingest {
 fn keeps_whole(record: &Record<'_>) -> bool {
     match record.kind {
         Kind::ProcessImage | Kind::TerminalOutput => true,
+        // The gateway says which of its payloads are to be kept.
+        Kind::Traffic(_) => record.args[5] == 1,
         Kind::Call { .. } => record.call.is_some_and(|call| {
             call.name.starts_with("execve")
                 || (matches!(call.category, Category::Write | Category::Send)

@@ -55,8 +55,37 @@ impl Checker<'_> {
         for file in &document.file {
             self.file(file, &home)?;
         }
+        self.network(document)?;
         if let Some(declaration) = &document.declaration {
             self.allows(&declaration.allow, Some(document))?;
+        }
+        Ok(())
+    }
+
+    fn network(&self, document: &Document) -> Checked {
+        for port in document.network.banner.keys() {
+            if port.get_ref().parse::<u16>().is_err() {
+                return self.fault(port.span(), "a banner stands under a port: a number up to 65535, in quotes");
+            }
+        }
+        for route in &document.route {
+            let status = *route.status.get_ref();
+            if !(200..600).contains(&status) {
+                return self.fault(route.status.span(), format!("{status} is no final status of HTTP: 200 to 599 are"));
+            }
+            for (name, value) in &route.headers {
+                let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+                if name.get_ref().is_empty() || !name.get_ref().bytes().all(is_token) {
+                    return self.fault(name.span(), "this cannot be the name of a header field");
+                }
+                if value.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
+                    return self.fault(name.span(), "a header field cannot hold control characters");
+                }
+            }
+            let given = [route.content.is_some(), route.content_base64.is_some(), route.source.is_some()];
+            if given.into_iter().filter(|given| *given).count() > 1 {
+                return self.fault(route.status.span(), "a route has one of content, content_base64 and source");
+            }
         }
         Ok(())
     }

@@ -102,6 +102,9 @@ impl Profile {
         for entry in &mut document.file {
             inline(&checker, folder, &mut entry.source, &mut entry.content, &mut entry.content_base64)?;
         }
+        for route in &mut document.route {
+            inline(&checker, folder, &mut route.source, &mut route.content, &mut route.content_base64)?;
+        }
         Ok(Self { document, text: text.to_owned() })
     }
 

@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use belljar_sandbox::decoy::{self, Asset, Content, DEVICE_ASSETS, Device, Owner, Plant, Request};
+use belljar_sandbox::gateway::{self, Route};
 use belljar_sandbox::spec::{Identity, Limits, User};
 use data_encoding::BASE64;
 use toml::Spanned;
 
 use super::check::{class, expand, home};
-use super::schema::{AssetTable, FileTable};
+use super::schema::{AssetTable, FileTable, RouteTable};
 use super::values::{Maybe, Text};
 use super::{Profile, ProfileError};
 use crate::analysis::finding::Confidence;
@@ -103,6 +104,27 @@ impl Profile {
             processes: limits.processes.0.0,
             descriptors: limits.descriptors.0.0,
             time: limits.time.0.0,
+        }
+    }
+
+    /// What the world outside the device is.
+    pub fn gateway(&self) -> gateway::Options {
+        let network = &self.document.network;
+        let banner =
+            |(port, text): (&Spanned<String>, &String)| Some((port.get_ref().parse().ok()?, text.clone().into()));
+        let route = |route: &RouteTable| Route {
+            host: route.host.clone(),
+            path: route.path.clone(),
+            method: route.method.clone(),
+            status: *route.status.get_ref(),
+            headers: route.headers.iter().map(|(name, value)| (name.get_ref().clone(), value.clone())).collect(),
+            body: content(route.content.as_ref(), route.content_base64.as_ref()).into(),
+        };
+        gateway::Options {
+            nxdomain: network.nxdomain.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            banners: network.banner.iter().filter_map(banner).collect(),
+            routes: self.document.route.iter().map(route).collect(),
+            allow: Vec::new(),
         }
     }
 

@@ -31,6 +31,10 @@ pub(super) struct Document {
     pub asset: Vec<AssetTable>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file: Vec<FileTable>,
+    #[serde(default)]
+    pub network: NetworkTable,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<RouteTable>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declaration: Option<DeclarationTable>,
 }
@@ -171,6 +175,48 @@ pub(super) struct FileTable {
     pub mode: Option<Text<Mode>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Text<Owner>>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NetworkTable {
+    /// Names that do not exist; `*.` in front stands for any labels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nxdomain: Vec<String>,
+    /// By port: what is said to a client that says nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub banner: BTreeMap<Spanned<String>, String>,
+}
+
+/// One `[[route]]`: what HTTP requests are answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteTable {
+    #[serde(default = "anything")]
+    pub host: String,
+    #[serde(default = "anything")]
+    pub path: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method: String,
+    #[serde(default = "ok")]
+    pub status: Spanned<u16>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<Spanned<String>, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_base64: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Spanned<String>>,
+}
+
+fn anything() -> String {
+    "*".to_owned()
+}
+
+fn ok() -> Spanned<u16> {
+    Spanned::new(0..0, 200)
 }
 
 /// A file that holds nothing but a declaration.

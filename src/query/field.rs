@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use belljar_sandbox::event::{Kind, ObjectKind};
+use belljar_sandbox::event::{Kind, ObjectKind, Protocol, Traffic};
 use belljar_sandbox::witness::syscalls::Arg;
 use belljar_sandbox::witness::syscalls::show::errno_name;
 
@@ -314,6 +314,40 @@ pub static FIELDS: &[Field] = &[
             out(Scalar::Int(duration.into()));
         }
     }),
+    field("conn", &["connection"], Type::Number, "the gateway's number of the connection", |r, _, out| {
+        if let Kind::Traffic(_) = r.kind {
+            out(Scalar::Int(r.args[0].into()));
+        }
+    }),
+    field(
+        "protocol",
+        &["proto"],
+        Type::Choice(Choices::Fixed(&PROTOCOLS)),
+        "what was spoken on the connection",
+        |r, _, out| {
+            if let Kind::Traffic(_) = r.kind
+                && let (Some(protocol), _) = Protocol::from_argument(r.args[3])
+            {
+                name(protocol.name(), out);
+            }
+        },
+    ),
+    field("tls", &[], Type::Choice(Choices::Fixed(&YES_NO)), "whether it was spoken inside TLS", |r, _, out| {
+        if let Kind::Traffic(_) = r.kind {
+            name(YES_NO[usize::from(!Protocol::from_argument(r.args[3]).1)], out);
+        }
+    }),
+    field("method", &[], Type::Text, "method of an HTTP request", |r, _, out| {
+        text(request(r).map(|(method, _)| method), out);
+    }),
+    field("url", &["uri"], Type::Text, "URL of an HTTP request", |r, _, out| {
+        text(request(r).map(|(_, url)| url), out);
+    }),
+    field("status", &[], Type::Number, "status that an HTTP request was answered with", |r, _, out| {
+        if r.kind == Kind::Traffic(Traffic::Response) {
+            out(Scalar::Int(r.args[4].into()));
+        }
+    }),
     many(field("verb", &["verbs"], Type::Choice(Choices::Fixed(&VERBS)), "what analysis saw in it", |r, _, out| {
         for verb in r.verbs.iter() {
             name(verb.name(), out);
@@ -359,6 +393,15 @@ pub static FIELDS: &[Field] = &[
         text(Some(r.payload), out);
     }),
 ];
+
+/// Method and URL of an HTTP request.
+fn request<'a>(record: &Record<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    if record.kind != Kind::Traffic(Traffic::Request) {
+        return None;
+    }
+    let space = memchr::memchr(b' ', record.detail)?;
+    Some((record.detail.get(..space)?, record.detail.get(space + 1..)?))
+}
 
 fn name(name: &'static str, out: Visit<'_, '_>) {
     out(Scalar::Bytes(name.as_bytes()));
@@ -418,6 +461,18 @@ fn errors() -> &'static [&'static str] {
 pub fn error_name(result: i64) -> Option<&'static str> {
     errno_name(i32::try_from(result.checked_neg()?).ok().filter(|number| *number > 0)?)
 }
+
+const YES_NO: [&str; 2] = ["yes", "no"];
+
+const PROTOCOLS: [&str; 11] = {
+    let mut names = [""; 11];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = Protocol::ALL[at].name();
+        at += 1;
+    }
+    names
+};
 
 const OUTCOMES: [&str; 3] = ["ok", "failed", "unknown"];
 

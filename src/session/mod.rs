@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::{Event, Kind, ProcessKey, Queue, Witness};
+use belljar_sandbox::gateway::{self, Gateway, GatewayError};
 use belljar_sandbox::jail::{Exit, Jail, JailError, monotonic_ns};
 use belljar_sandbox::layer::{self, LayerError};
 use belljar_sandbox::witness::Stats;
@@ -78,6 +79,9 @@ pub enum SessionError {
     /// The one in the kernel, where no other will do.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The layer witness.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -129,7 +133,7 @@ enum Stop {
 pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<Ended, SessionError> {
     let own = |what| move |cause| SessionError::Own { what, cause };
     let mut signals = signals::Signals::block().map_err(own("watch for signals"))?;
-    let Prepared { spec, mut header, rules, output, payload, notes, witness, settings } = prepared;
+    let Prepared { spec, mut header, rules, output, payload, gateway, notes, witness, settings } = prepared;
     for note in &notes {
         tell(Status::Note(note));
     }
@@ -157,7 +161,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
         |_| SessionError::Own { what: "prepare the recording", cause: std::io::Error::other("its thread failed") };
     let (mut writer, layer_log, analysis, header) = made.map_err(failed)??;
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
-    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload };
+    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload, gateway };
     let outcome =
         begun.and_then(|(jail, choice)| hold(jail, choice, &spec, &mut signals, start_ns, tell, &mut recording));
     match outcome {
@@ -213,6 +217,7 @@ struct Recording<'a> {
     watched: &'a mut Watched,
     layer_log: LayerLog,
     payload: usize,
+    gateway: prepare::Gateway,
 }
 
 /// What a session that has been held leaves for its conclusion.
@@ -221,6 +226,7 @@ struct Held {
     totals: Totals,
     broken: Option<IngestError>,
     stats: Stats,
+    gateway: gateway::Stats,
     layer: layer::Summary,
     executables: Vec<Executable>,
     notes: Vec<String>,
@@ -242,7 +248,8 @@ fn hold(
     for note in &notes {
         tell(Status::Note(note));
     }
-    let Recording { writer, watched, layer_log, payload } = recording;
+    let Recording { writer, watched, layer_log, payload, gateway } = recording;
+    let capture = writer.traffic()?;
     let options = ingest::Options { payload: *payload };
     let mut held = std::thread::scope(|scope| {
         // Ingest ends when the queue is closed: whatever happens below, it must be.
@@ -262,6 +269,16 @@ fn hold(
             terminal::pass_stdin(stdin).map_err(own("pass standard input on"))?;
         }
         let calls = Calls::start(choice, &mut jail, spec.capture, &spec.assets, &queue, start_ns)?;
+        let wire = jail.take_wire().ok_or_else(missing("take the jail's wire"))?;
+        let gateway = Gateway::start(gateway::Context {
+            wire,
+            capture,
+            authority: Arc::clone(&gateway.authority),
+            options: gateway.options.clone(),
+            init_pid: jail.init_pid(),
+            start_ns,
+            queue: Arc::clone(&queue),
+        })?;
         jail.go();
         let waited = wait(&mut jail, signals, spec.limits.time);
         let stop = match waited {
@@ -270,12 +287,14 @@ fn hold(
                 jail.kill();
                 calls.finish();
                 terminal.finish();
+                gateway.finish();
                 return Err(error);
             }
         };
         let exit = jail.exit();
         let stats = calls.finish();
         terminal.finish();
+        let gateway = gateway.finish();
         if stats.freezes > 0 {
             let note = format!(
                 "the subject was frozen {} times, for {} ms in all, because it called faster than could be recorded",
@@ -322,7 +341,7 @@ fn hold(
             Err(_) if broken.is_some() => layer::Summary::default(),
             Err(error) => return Err(error.into()),
         };
-        Ok::<_, SessionError>(Held { exit, totals, broken, stats, layer, executables: Vec::new(), notes })
+        Ok::<_, SessionError>(Held { exit, totals, broken, stats, gateway, layer, executables: Vec::new(), notes })
     })?;
     held.executables = traces::executables(&jail, &watched.programs);
     Ok(held)

@@ -4,8 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use belljar_sandbox::gateway::{self, Allowed, Authority, trust};
 use belljar_sandbox::spec::{Bind, Rootfs, Spec, Stdin, User};
 use belljar_sandbox::witness::ebpf::Settings;
 
@@ -45,6 +47,8 @@ pub struct Request {
     pub user: Option<String>,
     /// A directory that holds a whole system.
     pub rootfs: Option<PathBuf>,
+    /// Destinations that are passed through to the real network.
+    pub allow_hosts: Vec<Allowed>,
     /// How long the subject may run.
     pub timeout: Option<Duration>,
     /// Payload bytes kept per call; [`FULL`] for all.
@@ -73,12 +77,20 @@ pub struct Prepared {
     pub output: PathBuf,
     /// Payload bytes kept per call.
     pub(super) payload: usize,
+    /// What the world outside is to be.
+    pub(super) gateway: Gateway,
     /// What the analyst should know before it starts.
     pub(super) notes: Vec<String>,
     /// Which witness of system calls is wanted.
     pub(super) witness: Wanted,
     /// How the ebpf witness is to see.
     pub(super) settings: Settings,
+}
+
+/// The world outside: who vouches for it, and what the profile says of it.
+pub(super) struct Gateway {
+    pub(super) authority: Arc<Authority>,
+    pub(super) options: gateway::Options,
 }
 
 /// Makes a session ready.
@@ -137,16 +149,26 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     // The subject must find neither this recording nor earlier ones beside its program.
     let mut hidden = vec![without_links(&current.join(&output))];
     hidden.extend(recordings(&current));
+    let authority = Authority::new().map_err(|error| SessionError::Request(error.to_string()))?;
+    let rootfs = request.rootfs.map_or(Rootfs::Host, Rootfs::Image);
+    let mut plants = trust::plants(&authority, &rootfs);
+    plants.extend(realised.plants);
+    for (name, value) in trust::variables() {
+        // A value of the profile's or the caller's own stands.
+        if !realised.env.iter().any(|(known, _)| known == name) {
+            realised.env.push((name.into(), value.into()));
+        }
+    }
     let spec = Spec {
         argv,
         env: realised.env,
         workdir,
         user: realised.user,
-        rootfs: request.rootfs.map_or(Rootfs::Host, Rootfs::Image),
+        rootfs,
         binds,
         hidden,
         identity: realised.identity,
-        plants: realised.plants,
+        plants,
         assets: realised.assets,
         limits,
         stdin: request.stdin,
@@ -161,7 +183,14 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         ring: request.ebpf_ring.unwrap_or(Settings::RING),
         freeze: !request.ebpf_no_freeze,
     };
-    Ok(Prepared { spec, header, rules, output, payload, notes: place.notes, witness: request.witness, settings })
+    let options = gateway::Options { allow: request.allow_hosts, ..profile.gateway() };
+    let mut notes = place.notes;
+    for allowed in &options.allow {
+        let port = allowed.port.map(|port| format!(":{port}")).unwrap_or_default();
+        notes.push(format!("connections to {}{port} are passed through to the real network", allowed.host));
+    }
+    let gateway = Gateway { authority: Arc::new(authority), options };
+    Ok(Prepared { spec, header, rules, output, payload, gateway, notes, witness: request.witness, settings })
 }
 
 /// All but the witness of system calls, which is known once the kernel has been asked.
@@ -170,11 +199,7 @@ fn witnesses() -> Vec<WitnessInfo> {
     vec![
         used("layer", "what the subject left on disk, read when it had ended"),
         used("terminal", "the subject's own screen"),
-        WitnessInfo {
-            name: "gateway".into(),
-            used: false,
-            reason: "not in this version: connections to elsewhere fail".into(),
-        },
+        used("gateway", "answers every name and address; packets are in traffic.pcapng, with the secrets of TLS"),
     ]
 }
 

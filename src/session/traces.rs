@@ -127,17 +127,27 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         (stats.unknown_numbers, "calls with a number this version does not know, answered with ENOSYS"),
         (stats.killed, "processes ended because they called by an interface that is not watched (x32)"),
         (stats.internal_errors, "mistakes of the witness itself that were caught"),
+        (held.gateway.turned_away, "connections closed at once because there were too many"),
+        (held.gateway.capture.dropped, "packets that the capture had no room for"),
+        (held.gateway.capture.left_out, "packets left out of traffic.pcapng because it was full"),
+        (held.gateway.not_kept, "payloads of connections that were looked at and not kept"),
         (held.layer.not_read, "files or directories of the layer that could not be read"),
         (held.layer.not_kept, "files of the layer of which no copy was kept"),
     ];
     blind.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     blind.extend(stats.error.iter().map(|error| format!("the witness of system calls ended early: {error}")));
+    let gateway = &held.gateway;
+    blind.extend(gateway.error.iter().map(|error| format!("the gateway ended early: {error}")));
+    blind.extend(gateway.capture.error.iter().map(|error| format!("traffic.pcapng is incomplete: {error}")));
     // What a witness could not bring into the stream is lost all the same.
     let outside = stats.lost
         + stats.callers_unknown
         + stats.internal_errors
         + held.layer.not_read
-        + u64::from(stats.error.is_some());
+        + gateway.lost
+        + gateway.turned_away
+        + u64::from(stats.error.is_some())
+        + u64::from(gateway.error.is_some());
     Coverage {
         witness: header
             .witnesses

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use belljar_sandbox::event::{Abi, Kind, LayerChange};
+use belljar_sandbox::event::{Abi, Kind, LayerChange, Traffic};
 use belljar_sandbox::witness::syscalls::{Category, X32_BIT, lookup};
 
 /// Numbers at or above this are no call of any interface (x32 ends at 547).
@@ -12,7 +12,7 @@ const NUMBERS: u32 = 1024;
 /// Index of "unknown": a call whose number the table does not know.
 const UNKNOWN: u16 = 0;
 /// Index 0 and the kinds other than calls; names of calls follow.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 22] = [
     "unknown",
     "process-start",
     "process-image",
@@ -23,8 +23,23 @@ const FIXED: [&str; 11] = [
     "terminal-output",
     "lost",
     "notice",
+    Traffic::ALL[0].name(),
+    Traffic::ALL[1].name(),
+    Traffic::ALL[2].name(),
+    Traffic::ALL[3].name(),
+    Traffic::ALL[4].name(),
+    Traffic::ALL[5].name(),
+    Traffic::ALL[6].name(),
+    Traffic::ALL[7].name(),
+    Traffic::ALL[8].name(),
+    Traffic::ALL[9].name(),
+    Traffic::ALL[10].name(),
     "counted",
 ];
+/// Index of the first of the gateway's.
+const TRAFFIC: u16 = 10;
+/// Index of calls that were only counted.
+const COUNTED: u16 = TRAFFIC + Traffic::ALL.len() as u16;
 
 /// All values of `op`, numbered.
 #[derive(Debug)]
@@ -98,7 +113,8 @@ impl Ops {
             Kind::TerminalOutput => 7,
             Kind::Lost => 8,
             Kind::Notice => 9,
-            Kind::Counted { .. } => 10,
+            Kind::Traffic(traffic) => TRAFFIC + traffic as u16,
+            Kind::Counted { .. } => COUNTED,
         }
     }
 
@@ -129,7 +145,8 @@ mod tests {
                 Kind::Lost,
                 Kind::Notice,
                 Kind::Call { abi: Abi::X86_64, nr: u32::MAX },
-            ]);
+            ])
+            .chain(Traffic::ALL.map(Kind::Traffic));
         for kind in kinds {
             let call = match kind {
                 Kind::Call { abi, nr } => lookup(abi, nr),

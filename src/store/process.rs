@@ -21,6 +21,8 @@ const ENTRY_BYTES: usize = 256;
 #[derive(Debug)]
 pub struct ProcessTable {
     known: HashMap<ProcessKey, Process, RandomState>,
+    /// The newest process under each host id.
+    by_host: HashMap<u32, ProcessKey, RandomState>,
     started: VecDeque<ProcessKey>,
     ended: VecDeque<ProcessKey>,
     bytes: usize,
@@ -37,12 +39,24 @@ impl Default for ProcessTable {
 impl ProcessTable {
     /// Keeps at most about `max_bytes` bytes of processes.
     pub fn new(max_bytes: usize) -> Self {
-        Self { known: HashMap::default(), started: VecDeque::new(), ended: VecDeque::new(), bytes: 0, max_bytes }
+        Self {
+            known: HashMap::default(),
+            by_host: HashMap::default(),
+            started: VecDeque::new(),
+            ended: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+        }
     }
 
     /// The process with this key, as far as known.
     pub fn get(&self, key: ProcessKey) -> Option<&Process> {
         self.known.get(&key)
+    }
+
+    /// The newest process that has, or had, this id on the host.
+    pub fn by_host_pid(&self, pid: u32) -> Option<ProcessKey> {
+        self.by_host.get(&pid).copied()
     }
 
     /// Takes in one event. `object` is the path of the program and `detail` its argv, for
@@ -101,6 +115,7 @@ impl ProcessTable {
     fn insert(&mut self, process: Process) {
         let key = process.key;
         self.bytes += cost(&process);
+        self.by_host.insert(process.host_pid, key);
         if let Some(old) = self.known.insert(key, process) {
             self.bytes -= cost(&old);
         } else {
@@ -126,6 +141,9 @@ impl ProcessTable {
     fn remove(&mut self, key: ProcessKey) -> Option<Process> {
         let process = self.known.remove(&key)?;
         self.bytes -= cost(&process);
+        if self.by_host.get(&process.host_pid) == Some(&key) {
+            self.by_host.remove(&process.host_pid);
+        }
         Some(process)
     }
 }

@@ -104,6 +104,7 @@ impl Record<'_> {
             Kind::TerminalOutput => "terminal-output",
             Kind::Lost => "lost",
             Kind::Notice => "notice",
+            Kind::Traffic(traffic) => traffic.name(),
             Kind::Counted { .. } => "counted",
         }
     }

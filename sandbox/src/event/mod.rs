@@ -6,8 +6,10 @@
 //! answers the subject never allocates for one event.
 
 mod queue;
+mod traffic;
 
 pub use queue::{Closed, Queue};
+pub use traffic::{Protocol, Traffic};
 
 /// A byte range of a batch's arena. The empty span means "not there".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,6 +116,8 @@ pub enum Kind {
     Lost,
     /// The jail says something of itself in `detail` (UTF-8).
     Notice,
+    /// Something the gateway saw on the jail's network; see [`Traffic`].
+    Traffic(Traffic),
     /// A thread made a call of the quiet class `args[0]` times, up to now and since this was last told; `nr` is the
     /// number in `abi`, `object` its name.
     Counted {

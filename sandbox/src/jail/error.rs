@@ -44,6 +44,8 @@ pub enum Step {
     Hostname,
     /// The network interface.
     Network,
+    /// A socket of the gateway.
+    Gateway,
     /// The subject's terminal.
     Terminal,
     /// The subject's limits.
@@ -67,7 +69,7 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 26] = [
+    const ALL: [Self; 27] = [
         Self::Handshake,
         Self::Credentials,
         Self::DeathSignal,
@@ -84,6 +86,7 @@ impl Step {
         Self::Pivot,
         Self::Hostname,
         Self::Network,
+        Self::Gateway,
         Self::Terminal,
         Self::Limits,
         Self::Fork,
@@ -120,6 +123,7 @@ impl Step {
             Self::Pivot => "change to the jail's root",
             Self::Hostname => "set the jail's host name",
             Self::Network => "set up the jail's eth0",
+            Self::Gateway => "open a socket of the gateway",
             Self::Terminal => "open the subject's terminal",
             Self::Limits => "set the subject's limits",
             Self::Fork => "fork the subject's process",
@@ -147,6 +151,10 @@ impl Step {
             }
             (Self::Filter, Errno::EINVAL) => "seccomp user notification needs Linux 5.0 and CONFIG_SECCOMP_FILTER",
             (Self::Filter, Errno::EBUSY) => "belljar itself runs under another seccomp supervisor: run it outside",
+            (
+                Self::Network | Self::Gateway,
+                Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EPROTONOSUPPORT | Errno::EAFNOSUPPORT,
+            ) => "the kernel lacks a part of the network: sudo modprobe -a veth nf_tables nft_tproxy",
             (Self::Workdir, _) => "give a directory that exists in the jail with --workdir, or show one with --bind",
             (Self::Lookup | Self::Exec, Errno::ENOENT) => {
                 "the jail shows the host's system directories only; show a program from elsewhere with --bind"

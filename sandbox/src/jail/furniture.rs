@@ -12,6 +12,10 @@ use crate::spec::{Rootfs, Spec};
 /// and permissions: Documentation/admin-guide/devices.txt.
 pub(crate) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
+/// Where the C library looks for what (nsswitch.conf(5)).
+const NSSWITCH: &str = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\n\
+                        services: files\nethers: files\nrpc: files\n";
+
 /// Everything the jail furnishes by itself.
 pub(crate) fn plants(spec: &Spec) -> Vec<Plant> {
     let mut list = List(Vec::with_capacity(96));
@@ -138,7 +142,10 @@ fn etc(list: &mut List, spec: &Spec) {
         format!("127.0.0.1\tlocalhost\n127.0.1.1\t{host}\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
         0o644,
     );
-    list.file("/etc/resolv.conf", "nameserver 127.0.0.53\n", 0o644);
+    let router = crate::gateway::wire::addresses(identity).router4;
+    list.file("/etc/resolv.conf", format!("nameserver {router}\n"), 0o644);
+    // Names are looked up there and nowhere else: other sources would ask daemons that the jail has not.
+    list.file("/etc/nsswitch.conf", NSSWITCH, 0o644);
     list.file("/etc/fstab", "", 0o644);
     list.link("/etc/mtab", "/proc/self/mounts");
     let base = match &spec.rootfs {

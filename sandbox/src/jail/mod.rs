@@ -13,7 +13,7 @@ mod error;
 mod furniture;
 mod ids;
 mod janitor;
-mod network;
+pub(crate) mod network;
 mod plan;
 mod shared;
 mod system;
@@ -34,6 +34,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus};
 use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
+use crate::gateway::wire::Wire;
 use crate::spec::{Spec, Stdin};
 use clone::{Cloned, SharedPage, fetch};
 use ids::Map;
@@ -75,6 +76,7 @@ pub struct Jail {
     listener: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
     gateway: OwnedFd,
+    wire: Option<Wire>,
     stage: OwnedFd,
     stdin: Option<OwnedFd>,
     layer: Vec<LayerRoot>,
@@ -135,6 +137,7 @@ impl Jail {
             take(building.shared().listener.load(Ordering::Acquire), "take the listener of the system-call filter")?;
         let terminal = take(child::TERMINAL_FD, "take the subject's terminal")?;
         let gateway = take(network::GATEWAY_FD, "take the gateway's network namespace")?;
+        let wire = Wire::collect(|number| take(number, "take a socket of the gateway").ok());
         let stage = take(child::STAGE_FD, "take the session's layer")?;
         notes.append(&mut cgroup.missing);
         let (init, shared) = building.done();
@@ -144,6 +147,7 @@ impl Jail {
             listener: Some(listener),
             terminal: Some(terminal),
             gateway,
+            wire,
             stage,
             stdin: pipe.map(|(_, write)| write),
             layer: plan.layer,
@@ -180,6 +184,11 @@ impl Jail {
     /// The gateway's network namespace.
     pub fn gateway(&self) -> BorrowedFd<'_> {
         self.gateway.as_fd()
+    }
+
+    /// The sockets that the jail's network ends in; can be taken once. Without them nobody answers the subject.
+    pub fn take_wire(&mut self) -> Option<Wire> {
+        self.wire.take()
     }
 
     /// The stage, which the layer's directories stand on.

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::JailError;
 use super::furniture;
 use super::ids::Map;
-use super::network::{self, Side};
+use super::network::{self, Request};
 use super::system::{self, Part};
 use crate::decoy::{Content, Owner, Plant};
 use crate::spec::{Rootfs, Spec, Stdin};
@@ -109,7 +109,7 @@ pub(crate) struct Plan {
     pub binds: Vec<FileBind>,
     pub pts_options: Vec<(CString, CString)>,
     pub hostname: Vec<u8>,
-    pub network: Vec<(Side, Vec<u8>)>,
+    pub network: Vec<Request>,
     pub limits: Vec<Limit>,
     pub workdir: CString,
     /// Descriptor of the subject's standard input; -1 is its terminal, -2 `/dev/null`.

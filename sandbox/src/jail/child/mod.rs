@@ -7,24 +7,22 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketFlags, SocketType,
-};
+use rustix::fs::Mode;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::clone::fork_sharing_files;
 use super::error::Step;
-use super::network::{GATEWAY_FD, Side};
 use super::plan::{MAX_SOURCES, Plan};
 use super::shared::{Shared, Stage};
 
 mod mounts;
+mod network;
 mod subject;
 
 /// Descriptor numbers the parent fetches from the jail.
@@ -102,7 +100,7 @@ fn build(plan: &Plan, shared: &Shared, socket: BorrowedFd<'_>, parents_socket: R
     }
     let _ = rustix::process::setsid(); // fails for a session leader only, which is what is wanted
     rustix::process::umask(Mode::empty());
-    network(plan)?;
+    network::network(plan)?;
     mounts::mounts(plan, &mut received)?;
     rustix::system::sethostname(&plan.hostname).at(Step::Hostname, 0)
 }
@@ -152,41 +150,6 @@ fn become_user(uid: u32, gid: u32, groups: bool) -> Result<(), Errno> {
     call(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
     // SAFETY: plain integers.
     call(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
-}
-
-fn network(plan: &Plan) -> Outcome {
-    let socket = || rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None);
-    let gateway = socket().at(Step::Network, 0)?;
-    let namespace =
-        rustix::fs::open(c"/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Step::Network, 0)?;
-    keep(namespace, GATEWAY_FD).at(Step::Network, 0)?;
-    // SAFETY: a new network namespace for this (single-threaded) process.
-    Errno::result(unsafe { libc::unshare(libc::CLONE_NEWNET) }).at(Step::Network, 0)?;
-    let jail = socket().at(Step::Network, 0)?;
-    for (item, (side, request)) in plan.network.iter().enumerate() {
-        let socket = match side {
-            Side::Jail => &jail,
-            Side::Gateway => &gateway,
-        };
-        ask(socket.as_fd(), request).at(Step::Network, item)?;
-    }
-    Ok(())
-}
-
-/// Sends one netlink request and reads its acknowledgement: `struct nlmsgerr` behind the
-/// 16-byte header (`netlink(7)`).
-fn ask(socket: BorrowedFd<'_>, request: &[u8]) -> Result<(), Errno> {
-    let raw = |errno: rustix::io::Errno| Errno::from_raw(errno.raw_os_error());
-    rustix::net::send(socket, request, SendFlags::empty()).map_err(raw)?;
-    let mut answer = [0u8; 4096];
-    let (_, length) = rustix::net::recv(socket, &mut answer[..], RecvFlags::empty()).map_err(raw)?;
-    match answer.get(16..20).filter(|_| length >= 20) {
-        Some(&[a, b, c, d]) => match i32::from_ne_bytes([a, b, c, d]) {
-            0 => Ok(()),
-            error => Err(Errno::from_raw(-error)),
-        },
-        _ => Err(Errno::EPROTO),
-    }
 }
 
 /// Moves a descriptor to a number that the parent knows.

@@ -1,0 +1,168 @@
+//! Takes TLS off: the certificate is made for the name that was asked for, the secrets go to the capture, and what is
+//! inside is a conversation like any other. A client that does not believe the certificate is recorded as refusing.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::KeyLog;
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, ServerConfig, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::stream::Stream;
+use super::talk::{Talk, converse};
+use crate::event::Traffic;
+use crate::gateway::GatewayError;
+use crate::gateway::capture::Log;
+use crate::gateway::record::{Said, count};
+use crate::gateway::tls::hello;
+
+/// How long a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Protocols that are spoken whoever asks, in the order they are liked.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+struct Secrets(Arc<Log>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Secrets")
+    }
+}
+
+impl KeyLog for Secrets {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        use data_encoding::HEXLOWER;
+        self.0.secret(&format!("{label} {} {}", HEXLOWER.encode(client_random), HEXLOWER.encode(secret)));
+    }
+}
+
+/// One certificate, whatever is asked for: the name is known by then.
+#[derive(Debug)]
+struct One(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for One {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl ResolvesServerCert for Nobody {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
+/// What all connections' TLS has in common.
+pub(in crate::gateway) struct Base(ServerConfig);
+
+impl Base {
+    pub(super) fn new(log: Arc<Log>) -> Result<Self, GatewayError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| GatewayError::Tls(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Nobody));
+        config.key_log = Arc::new(Secrets(log));
+        config.session_storage = ServerSessionMemoryCache::new(1024);
+        Ok(Self(config))
+    }
+
+    fn for_one(&self, certificate: Arc<CertifiedKey>, offered: &[Vec<u8>], spoken: &[&[u8]]) -> Arc<ServerConfig> {
+        let mut config = self.0.clone();
+        config.cert_resolver = Arc::new(One(certificate));
+        let asked = |name: &&&[u8]| offered.iter().any(|offer| offer == **name);
+        config.alpn_protocols = spoken.iter().filter(asked).map(|name| name.to_vec()).collect();
+        if config.alpn_protocols.is_empty() {
+            // Whatever it is: the bytes inside will tell.
+            config.alpn_protocols.extend(offered.first().cloned());
+        }
+        Arc::new(config)
+    }
+}
+
+/// Serves a connection that begins with a handshake.
+pub(super) async fn serve(talk: Talk, stream: Stream) {
+    if let Some((talk, stream)) = take_off(talk, stream).await {
+        converse(talk, stream).await;
+    }
+}
+
+/// The same for mail, which goes on without a greeting (RFC 3207).
+pub(super) async fn serve_mail(talk: Talk, stream: Stream) {
+    if let Some((talk, stream)) = take_off(talk, stream).await {
+        super::smtp::go_on(talk, stream).await;
+    }
+}
+
+/// The same for FTP (RFC 4217).
+pub(super) async fn serve_files(talk: Talk, stream: Stream) {
+    if let Some((talk, stream)) = take_off(talk, stream).await {
+        super::ftp::go_on(talk, stream).await;
+    }
+}
+
+/// The same for who is passed through: HTTP is spoken as text, so that it can be read on its way.
+pub(super) async fn take_off_as_text(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
+    take_off_speaking(talk, stream, &[b"http/1.1"]).await
+}
+
+async fn take_off(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
+    take_off_speaking(talk, stream, &PROTOCOLS).await
+}
+
+async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: &[&[u8]]) -> Option<(Talk, Stream)> {
+    let counters = &talk.hub.recorder.counters;
+    count(&counters.tls);
+    // A hello may be longer than one segment; what has come when no more comes is read.
+    let wanted = stream
+        .at_least(5, PATIENCE)
+        .await
+        .get(3..5)
+        .map_or(0, |length| length.iter().fold(0, |n, byte| n << 8 | usize::from(*byte)) + 5);
+    let seen = hello::read(stream.at_least(wanted, Duration::from_secs(5)).await).unwrap_or_default();
+    if !seen.name.is_empty() {
+        talk.peer.called_by(&seen.name);
+    }
+    let detail = {
+        let protocols: Vec<_> = seen.protocols.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        let hidden = if seen.encrypted { " ech" } else { "" };
+        format!("sni={} alpn={} ja4={}{hidden}", String::from_utf8_lossy(&seen.name), protocols.join(","), seen.ja4())
+    };
+    let said = Said { in_tls: true, detail: detail.as_bytes(), payload: &seen.name, ..Said::default() };
+    talk.hub.recorder.tell(Traffic::Hello, &talk.peer, said);
+    let handshake = async {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let name = start.client_hello().server_name().map(str::to_owned).unwrap_or_default();
+        let address = talk.peer.called.ip();
+        let certificate = talk.hub.authority.certificate(name.as_bytes(), address);
+        let certificate = certificate.ok_or_else(|| io::Error::other("no certificate can be made for that name"))?;
+        start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols, spoken)).await
+    };
+    match tokio::time::timeout(PATIENCE, handshake).await {
+        Ok(Ok(stream)) => return Some((talk.within(true), Stream::new(stream))),
+        Ok(Err(error)) => refused(&talk, &error),
+        Err(_) => refused(&talk, &io::Error::other("the handshake was not finished in time")),
+    }
+    None
+}
+
+fn refused(talk: &Talk, error: &io::Error) {
+    count(&talk.hub.recorder.counters.tls_refused);
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let (detail, result) = match inner {
+        Some(rustls::Error::AlertReceived(alert)) => (
+            format!("alert {alert:?}: the client does not accept the certificate, or ends"),
+            Some(-i64::from(u8::from(*alert))),
+        ),
+        Some(other) => (other.to_string(), None),
+        None => (error.to_string(), None),
+    };
+    let said = Said { in_tls: true, detail: detail.as_bytes(), result, ..Said::default() };
+    talk.hub.recorder.tell(Traffic::Refusal, &talk.peer, said);
+}

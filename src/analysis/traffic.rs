@@ -1,0 +1,144 @@
+//! What the gateway's evidence means: bytes that arrived there have left the machine, whatever the calls that sent them
+//! looked like; and the names that it gave addresses for are what its destinations are called.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
+
+use super::finding::{Basis, Channel, Confidence, Ending, Link};
+use super::matcher::{Direction, Hits};
+use super::{Analysis, Claim, Touched, place};
+use crate::store::{Object, Record, Verb};
+
+/// Bytes of a name before its domain from which on it is no name for people or machines any more.
+const LONG_NAME: usize = 52;
+/// Addresses whose names are remembered.
+const MAX_NAMES: usize = 65_536;
+
+/// What is known by the gateway's events.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Names that addresses were given out for.
+    names: HashMap<IpAddr, Box<[u8]>>,
+    /// Connections it took.
+    pub(super) connections: u64,
+    /// How many of them it could not read.
+    pub(super) unread: u64,
+    /// Whether there was a gateway at all.
+    pub(super) any: bool,
+}
+
+impl Analysis {
+    /// One event of the gateway's.
+    pub(super) fn traffic(&mut self, what: Traffic, record: &Record<'_>, touched: &mut Touched) {
+        self.gateway.any = true;
+        match what {
+            Traffic::Connection => self.gateway.connections += 1,
+            Traffic::Refusal => self.gateway.unread += 1,
+            Traffic::Query => self.learn(record),
+            _ => {}
+        }
+        let Some(object) = record.object.filter(|_| what.leaves()) else { return };
+        let (protocol, in_tls) = Protocol::from_argument(record.args[3]);
+        self.payloads_cut += u64::from(record.payload_len > record.payload.len().max(self.captured as usize) as u64);
+        let hits = self.leaving(what, record);
+        touched.keep_payload |= !hits.is_empty();
+        touched.assets.0 |= hits.assets().0;
+        let to = record.target.map_or_else(|| self.by_name(object), Cow::Borrowed);
+        let channel = channel(what, protocol, in_tls, object);
+        let phrase = if what == Traffic::Query { "asked for a name of" } else { "sent to" };
+        for asset in hits.assets().iter() {
+            self.imply(asset, hits.of(asset), record, touched);
+            let before = self.origin(record, asset);
+            let claim = |verb, phrase, before| Claim {
+                verb,
+                asset: Some(asset),
+                confidence: Confidence::Proven,
+                channel,
+                destination: Some(&to.name),
+                markers: hits.of(asset),
+                link: Link::Content,
+                phrase,
+                thing: &to.name,
+                detector: None,
+                before,
+                // It arrived.
+                ending: (Ending::Succeeded, Basis::LaterEvent, None),
+            };
+            let key = self.hasher.any((Verb::Transmit as u8, asset, &to.name));
+            self.claim(key, record, touched, claim(Verb::Transmit, phrase, before.clone()));
+            if what == Traffic::Credential {
+                let key = self.hasher.any((Verb::Use as u8, asset, &to.name));
+                self.claim(key, record, touched, claim(Verb::Use, "presented it to", before));
+            }
+        }
+        // What can be no mere question: no name at all, or one that is longer than anybody's.
+        let domain = record.target.map_or(0, |target| target.name.len());
+        if what == Traffic::Query && (record.target.is_none() || record.payload.len() > domain + LONG_NAME) {
+            self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
+        }
+        self.hits = hits;
+    }
+
+    /// Client data in what leaves. Names carry it in labels, one after the other and one question after the other: they
+    /// are put together again, without the domain that they are sent to.
+    fn leaving(&mut self, what: Traffic, record: &Record<'_>) -> Hits {
+        let mut hits = self.none();
+        let process = record.process.map(|process| process.key).unwrap_or_default();
+        if what == Traffic::Query {
+            self.matcher.scan(record.payload, &mut hits);
+            let domain = record.target.map_or(&b""[..], |target| &target.name);
+            let carried = record.payload.strip_suffix(domain).unwrap_or(record.payload);
+            let joined: Vec<u8> = carried.iter().copied().filter(|byte| *byte != b'.').collect();
+            let stream = self.hasher.any(("dns", domain));
+            self.matcher.scan_stream((process, stream, Direction::Out), &joined, true, &mut hits);
+        } else {
+            let whole = record.payload_len == record.payload.len() as u64;
+            let stream = self.hasher.any(("connection", record.args[0]));
+            self.matcher.scan_stream((process, stream, Direction::Out), record.payload, whole, &mut hits);
+        }
+        hits
+    }
+
+    /// Remembers which addresses were given out for a name: the detail has them behind type and answer.
+    fn learn(&mut self, record: &Record<'_>) {
+        let detail = String::from_utf8_lossy(record.detail);
+        for address in detail.split(' ').skip(2).filter_map(|word| word.parse().ok()) {
+            if self.gateway.names.len() < MAX_NAMES {
+                self.gateway.names.insert(address, record.payload.into());
+            }
+        }
+    }
+
+    /// A peer by the name that its address was given out for, where there is one.
+    pub(super) fn by_name<'o>(&self, object: &'o Object) -> Cow<'o, Object> {
+        if self.gateway.names.is_empty() || !matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp) {
+            return Cow::Borrowed(object);
+        }
+        let (host, port) = place::split_port(&object.name);
+        let known = std::str::from_utf8(host).ok().and_then(|host| host.parse::<IpAddr>().ok());
+        match known.and_then(|address| self.gateway.names.get(&address.to_canonical())).zip(port) {
+            Some((name, port)) => {
+                Cow::Owned(Object { kind: object.kind, name: [name, format!(":{port}").as_bytes()].concat().into() })
+            }
+            None => Cow::Borrowed(object),
+        }
+    }
+}
+
+fn channel(what: Traffic, protocol: Option<Protocol>, in_tls: bool, object: &Object) -> Channel {
+    match (protocol, in_tls) {
+        _ if what == Traffic::Query => Channel::Dns,
+        (Some(Protocol::Dns), _) => Channel::Dns,
+        (Some(Protocol::Http1 | Protocol::Http2 | Protocol::WebSocket), false) => Channel::Http,
+        (Some(Protocol::Http1 | Protocol::Http2 | Protocol::WebSocket), true) => Channel::Https,
+        (Some(Protocol::Smtp), _) => Channel::Smtp,
+        (Some(Protocol::Icmp), _) => Channel::Icmp,
+        (Some(Protocol::Other), _) => Channel::Other,
+        (Some(Protocol::Udp | Protocol::Quic), _) => Channel::Udp,
+        _ if object.kind == ObjectKind::Udp => Channel::Udp,
+        _ => Channel::Tcp,
+    }
+}
