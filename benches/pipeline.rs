@@ -354,7 +354,7 @@ fn columns(path: &Path, events: u64) {
         let message = arrow_ipc::root_as_message(message).expect("a message");
         if let Some(schema) = message.header_as_schema() {
             for field in schema.fields().into_iter().flatten() {
-                let binary = field.type_type() == arrow_ipc::Type::Binary;
+                let binary = matches!(field.type_type(), arrow_ipc::Type::Binary | arrow_ipc::Type::LargeBinary);
                 names.push((field.name().unwrap_or("?").to_owned(), if binary { 3 } else { 2 }));
             }
             sizes = vec![0; names.len()];

@@ -2,8 +2,8 @@
 //! filter before it.
 //!
 //! What passes through a session is hardly ever a marker, so nearly all of it is only asked one
-//! question: are these the first four bytes of any? A table of bits answers, at about a
-//! nanosecond a byte; the automaton walks only from where the answer is yes, until it holds
+//! question: are these the first four bytes of any? A table of bits answers; the
+//! automaton walks only from where the answer is yes, until it holds
 //! fewer than four bytes of anything again. Hostile bytes that are all beginnings cost the
 //! automaton's own speed, never more. The automaton's state is a number: all that must be kept of
 //! a stream for a value that is split over any number of pieces to be found. Libraries were
@@ -183,8 +183,8 @@ fn edges<'e>(all: &'e [(u8, u32)], node: Option<&Node>) -> &'e [(u8, u32)] {
 }
 
 /// The next place from `from` on where a value may begin, four bytes before the end at most. A
-/// function of its own: inside another its few variables do not stay in registers, which makes it
-/// three times slower.
+/// function of its own: inside another its few variables do not stay in registers, and every byte
+/// waits for one to be stored and loaded again.
 #[inline(never)]
 fn candidate(filter: &[u64; FILTER_WORDS], bytes: &[u8], from: usize) -> Option<usize> {
     let begins = |gram: u32| {
