@@ -21,7 +21,6 @@
 #define CURRENT_DIRECTORY -100
 
 // Asked for beside a thing's role.
-#define FORCED 0x100     /* the name is told again */
 #define POSITIONED 0x200 /* where the descriptor stands is wanted */
 
 // Of whose payload all is kept.
@@ -100,9 +99,14 @@ static __always_inline void put_name(struct desk *d, u64 mnt_address, u64 dentry
 		end_item(d, at, ITEM_NAME, 0, len);
 }
 
-// Says what an inode and the dentry it was reached by are; names it when that has not been done, or `force` is set.
-// Returns how soft it is.
-__noinline int put_thing(u64 inode_address, u64 mnt, u64 dentry, u64 position, u32 role_force)
+// Whether this is a file as it is called now, and not as it was when it was first seen.
+static __always_inline bool is_new(u32 role)
+{
+	return (role == ROLE_RESULT || role == ROLE_PROGRAM) && moved();
+}
+
+// Says what an inode and the dentry it was reached by are; names it when that has not been done. Returns how soft it is.
+__noinline int put_thing(u64 inode_address, u64 mnt, u64 dentry, u64 position, u32 role)
 {
 	struct desk *d = desk();
 	if (!d)
@@ -138,9 +142,9 @@ __noinline int put_thing(u64 inode_address, u64 mnt, u64 dentry, u64 position, u
 	}
 	bool name = false;
 	if (magic != PIPEFS && magic != SOCKFS) {
-		struct thing_key key = { ino, dentry };
+		struct thing_key key = { ino, dentry, mnt };
 		u32 *told = bpf_map_lookup_elem(&named, &key);
-		name = (role_force & FORCED) || !told || *told != epoch();
+		name = is_new(role) || !told || *told != epoch();
 	}
 	if (name) {
 		struct mount *mount = (void *)(mnt - bpf_core_field_offset(struct mount, mnt));
@@ -153,11 +157,13 @@ __noinline int put_thing(u64 inode_address, u64 mnt, u64 dentry, u64 position, u
 		if (count < 4) {
 			d->untold[count].ino = ino;
 			d->untold[count].dentry = dentry;
+			d->untold[count].mnt = mnt;
 			d->untold_count = count + 1;
 		}
 	}
 	thing->ino = ino;
 	thing->dentry = dentry;
+	thing->mnt = mnt;
 	thing->magic = magic;
 	thing->dev = dev;
 	thing->rdev = rdev;
@@ -167,7 +173,7 @@ __noinline int put_thing(u64 inode_address, u64 mnt, u64 dentry, u64 position, u
 	thing->position = position;
 	thing->asset = asset;
 	thing->unused = 0;
-	end_item(d, at, ITEM_THING, role_force & 0xff, sizeof(*thing));
+	end_item(d, at, ITEM_THING, role, sizeof(*thing));
 	if (name)
 		put_name(d, mnt, dentry);
 	return soft;
@@ -272,54 +278,65 @@ static __always_inline u64 look_into(struct file *file, struct place *place)
 	return inode;
 }
 
-// Says what an open file is. Returns how soft it is.
-static __always_inline int put_file(struct desk *d, u64 address, u32 how)
+// Says what is at a place, as it is remembered where that still holds. `address` is that of the file or dentry it was
+// found by. Returns how soft it is.
+static __always_inline int put_place(struct desk *d, u64 address, u64 inode_address, struct place *place, u64 position,
+				     u32 role)
 {
-	struct file *file = (void *)address;
-	struct place place = {};
-	u64 inode_address = look_into(file, &place);
 	struct inode *inode = (void *)inode_address;
-	struct recent *recent = &d->recent[(address >> 8) % RECENT];
-	u64 position = how & POSITIONED ? BPF_CORE_READ(file, f_pos) : 0;
+	struct recent *recent = &d->recent[(address >> 7) % RECENT];
 	u32 before = d->at;
 	if (before >= ITEMS) {
 		d->flags |= FLAG_CUT;
 		return SOFT_NOT;
 	}
 	struct thing *thing = (void *)(d->items + before + sizeof(struct item));
-	int soft;
-	if (!(how & FORCED) && recent->file == address && recent->inode == inode_address && recent->dentry == place.dentry &&
-	    recent->epoch == epoch() && recent->thing.ino == BPF_CORE_READ(inode, i_ino)) {
+	if (!is_new(role) && recent->file == address && recent->inode == inode_address && recent->dentry == place->dentry &&
+	    recent->thing.mnt == place->mnt && recent->epoch == epoch() && recent->thing.ino == BPF_CORE_READ(inode, i_ino)) {
 		*thing = recent->thing;
 		thing->position = position;
 		thing->flags = 0;
-		soft = recent->soft;
-		end_item(d, before, ITEM_THING, how & 0xff, sizeof(*thing));
-	} else {
-		soft = put_thing(inode_address, place.mnt, place.dentry, position, how);
-		recent->file = address;
-		recent->inode = inode_address;
-		recent->dentry = place.dentry;
-		recent->thing = *thing;
-		recent->epoch = epoch();
-		recent->soft = soft;
+		end_item(d, before, ITEM_THING, role, sizeof(*thing));
+		return recent->soft;
 	}
-	if (thing->magic == SOCKFS) {
-		struct socket *socket = BPF_CORE_READ(file, private_data);
-		soft = put_peer((u64)BPF_CORE_READ(socket, sk));
+	int soft = put_thing(inode_address, place->mnt, place->dentry, position, role);
+	recent->file = address;
+	recent->inode = inode_address;
+	recent->dentry = place->dentry;
+	recent->thing = *thing;
+	recent->epoch = epoch();
+	recent->soft = soft;
+	return soft;
+}
+
+// Says what an open file is. Returns how soft it is.
+static __always_inline int put_file(struct desk *d, u64 address, u32 how)
+{
+	struct file *file = (void *)address;
+	struct place place = {};
+	u64 inode = look_into(file, &place);
+	u64 position = how & POSITIONED ? BPF_CORE_READ(file, f_pos) : 0;
+	u32 before = d->at;
+	int soft = put_place(d, address, inode, &place, position, how & 0xff);
+	if (before < ITEMS) {
+		struct thing *thing = (void *)(d->items + before + sizeof(struct item));
+		if (thing->magic == SOCKFS) {
+			struct socket *socket = BPF_CORE_READ(file, private_data);
+			soft = put_peer((u64)BPF_CORE_READ(socket, sk));
+		}
 	}
 	return soft;
 }
 
 // The same of a descriptor of the current task, where it is open.
-__noinline int put_fd(u32 fd, u32 role_force)
+__noinline int put_fd(u32 fd, u32 how)
 {
 	struct desk *d = desk();
 	struct file *file = file_of(fd);
 	if (!d || !file)
 		return 0;
-	int soft = put_file(d, (u64)file, role_force);
-	if ((role_force & 0xff) == ROLE_ARGUMENT && d->soft == SOFT_NOT)
+	int soft = put_file(d, (u64)file, how);
+	if ((how & 0xff) == ROLE_ARGUMENT && d->soft == SOFT_NOT)
 		d->soft = soft;
 	return 0;
 }
@@ -346,7 +363,7 @@ __noinline int put_string(u64 from, u32 kind)
 }
 
 // Where a relative path begins; for an absolute one, the root when it was changed.
-static __always_inline void put_base(s32 directory, bool relative)
+static __always_inline void put_base(struct desk *d, s32 directory, bool relative)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct control *own = settings();
@@ -363,7 +380,7 @@ static __always_inline void put_base(s32 directory, bool relative)
 	if (!relative && place.dentry == own->root_dentry && place.mnt == own->root_mnt)
 		return;
 	struct dentry *dentry = (void *)place.dentry;
-	put_thing((u64)BPF_CORE_READ(dentry, d_inode), place.mnt, place.dentry, 0, ROLE_BASE);
+	put_place(d, place.dentry, (u64)BPF_CORE_READ(dentry, d_inode), &place, 0, ROLE_BASE);
 }
 
 // Bytes of a fixed, small size: a socket address.
@@ -384,6 +401,6 @@ __noinline int put_address(u64 from, u32 len)
 	u8 *address = d->items + at + sizeof(struct item);
 	end_item(d, at, ITEM_ADDRESS, 0, len);
 	if (len > 2 && address[0] == UNIX && address[1] == 0 && address[2] && address[2] != '/')
-		put_base(CURRENT_DIRECTORY, true);
+		put_base(d, CURRENT_DIRECTORY, true);
 	return 0;
 }

@@ -75,7 +75,8 @@ enum thing_flag { THING_INTERNAL = 1, THING_NAMED = 2 };
 
 struct thing {
 	u64 ino;
-	u64 dentry; // address: with `ino` it is the thing's identity as long as anything holds it
+	u64 dentry; // address: with `ino` and `mnt` it is the thing's identity as long as anything holds it
+	u64 mnt;    // address of the mount it was reached by
 	u64 magic;  // of its file system
 	u32 dev;
 	u32 rdev;
@@ -109,13 +110,15 @@ enum class { CLASS_RECORD = 0, CLASS_QUIET = 1, CLASS_UNKNOWN = 2, CLASS_EXEC = 
 enum op { OP_NONE = 0, OP_FD = 1, OP_NEWFD = 2, OP_PATH = 3, OP_TEXT = 4, OP_IN = 5, OP_OUT = 6, OP_IN_VECTOR = 7,
 	  OP_OUT_VECTOR = 8, OP_IN_MESSAGE = 9, OP_OUT_MESSAGE = 10, OP_IN_MESSAGES = 11, OP_ADDRESS = 12, OP_ARGV = 13,
 	  OP_ENV = 14, OP_OFFSET = 15, OP_FD_AT = 16 };
+// The first argument is a descriptor that will be gone; names of other things are others when it has succeeded.
+enum mark { MARK_EARLY = 1, MARK_MOVES = 2 };
 #define STEPS 5
 struct step { u8 op, a, b, c; };
 struct plan {
 	u8 class;
 	u8 quiet; // index of its count
 	u8 count; // of arguments packed in memory
-	u8 early; // whether the first argument is a descriptor that will be gone
+	u8 marks;
 	struct step steps[STEPS];
 };
 

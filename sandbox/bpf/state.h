@@ -62,7 +62,7 @@ struct {
 	__type(value, struct task_state);
 } tasks SEC(".maps");
 
-struct thing_key { u64 ino; u64 dentry; };
+struct thing_key { u64 ino, dentry, mnt; };
 
 // In which epoch a thing's name was told.
 struct {
@@ -148,6 +148,14 @@ struct {
 	__type(value, u32);
 } epochs SEC(".maps");
 
+// How often a call has moved things under other names.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} moves SEC(".maps");
+
 // Records that found no room, by processor, since the last one that did.
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -185,4 +193,12 @@ static __always_inline u32 epoch(void)
 {
 	u32 zero = 0, *now = bpf_map_lookup_elem(&epochs, &zero);
 	return now ? *now : 0;
+}
+
+// Whether anything may be called otherwise than it was. Until then, what has been named needs no second look when it is
+// opened again; from then on every open tells the name anew.
+static __always_inline bool moved(void)
+{
+	u32 zero = 0, *count = bpf_map_lookup_elem(&moves, &zero);
+	return count && *count;
 }

@@ -140,11 +140,11 @@ static __always_inline void put_step(struct desk *d, u32 op, u32 a, u32 b, s64 r
 	switch (op) {
 	case OP_NEWFD:
 		if (ret >= 0)
-			put_fd(ret, ROLE_RESULT | FORCED);
+			put_fd(ret, ROLE_RESULT);
 		break;
 	case OP_PATH: {
 		int first = put_string(value, ITEM_PATH);
-		put_base(b < 6 ? (s32)other : CURRENT_DIRECTORY, first != '/');
+		put_base(d, b < 6 ? (s32)other : CURRENT_DIRECTORY, first != '/');
 		break;
 	}
 	case OP_TEXT:
@@ -290,7 +290,7 @@ int BPF_PROG(enter, struct pt_regs *regs, long number)
 		state->args[4] = regs->r8;
 		state->args[5] = regs->r9;
 	}
-	if (plan && plan->early)
+	if (plan && (plan->marks & MARK_EARLY))
 		look_early(state);
 	if (class == CLASS_LAST) {
 		struct desk *d = take_desk();
@@ -369,12 +369,17 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 		d->flags = FLAG_NO_ENTER;
 	}
 	bool narrow = state->abi == 1;
+	const volatile struct plan *plan = state->abi == 2 ? 0 : plan_of(state->abi, state->nr);
+	if (plan && (plan->marks & MARK_MOVES) && ret >= 0) {
+		u32 zero = 0, *moved = bpf_map_lookup_elem(&moves, &zero);
+		if (moved)
+			__sync_fetch_and_add(moved, 1);
+	}
 	begin_record(d, RECORD_CALL, state);
 	d->head.time = state->began;
 	d->head.duration = now - state->began;
 	d->head.result = narrow ? (s64)(s32)ret : ret;
 	__builtin_memcpy(d->head.args, state->args, sizeof(state->args));
-	const volatile struct plan *plan = state->abi == 2 ? 0 : plan_of(state->abi, state->nr);
 	if (plan && plan->class == CLASS_SOCKETCALL) {
 		u32 operation = state->args[0];
 		if (operation > 20)
@@ -389,7 +394,7 @@ int BPF_PROG(leave, struct pt_regs *regs, long ret)
 		state->kept = 0;
 		*(struct thing *)(d->items + sizeof(struct item)) = state->early;
 		end_item(d, 0, ITEM_THING, ROLE_ARGUMENT, sizeof(struct thing));
-	} else if (plan && !plan->early)
+	} else if (plan && !(plan->marks & MARK_EARLY))
 		put_all(d, plan, d->head.result, narrow);
 	end_record(d);
 	return 0;
@@ -440,10 +445,10 @@ int BPF_PROG(executed, struct task_struct *task, s32 old_pid, struct linux_binpr
 	if (len > 0) {
 		u8 first = d->items[sizeof(struct item)];
 		end_item(d, 0, ITEM_PATH, 0, (u32)(len - 1) & 4095);
-		put_base(CURRENT_DIRECTORY, first != '/');
+		put_base(d, CURRENT_DIRECTORY, first != '/');
 	}
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	put_file(d, (u64)BPF_CORE_READ(mm, exe_file), ROLE_PROGRAM | FORCED);
+	put_file(d, (u64)BPF_CORE_READ(mm, exe_file), ROLE_PROGRAM);
 	put_stretch(BPF_CORE_READ(mm, arg_start), BPF_CORE_READ(mm, arg_end), ITEM_ARGV);
 	put_stretch(BPF_CORE_READ(mm, env_start), BPF_CORE_READ(mm, env_end), ITEM_ENV);
 	end_record(d);

@@ -7,6 +7,7 @@ use super::names::raw_address;
 use super::planted;
 use super::reader::Reader;
 use super::record::{self, Head, Item, Items, Peer, Role as Part, Thing};
+use super::steps;
 use crate::event::{Authority, Batch, Event, ObjectKind, Span};
 use crate::witness::address;
 use crate::witness::plan::{self, Follow, Plan, Role};
@@ -70,6 +71,13 @@ impl Reader {
                     }
                     found.peer = found.peer.or(peer.1);
                     place(peer.0);
+                }
+                // The descriptor it has made says where it led.
+                Item::Path(_) if succeeded && plan.is_some_and(|plan| steps::opens(plan.call.name)) => {
+                    if let Some(Item::Thing(Part::Base, thing)) = items.peek().copied() {
+                        items.next();
+                        self.thing(&thing, &mut items, batch);
+                    }
                 }
                 Item::Path(path) => {
                     let follow = plan.is_some_and(|plan| {
@@ -280,8 +288,8 @@ impl Reader {
             return;
         }
         match plan.call.name {
-            "symlink" | "symlinkat" | "rename" | "renameat" | "renameat2" | "mount" | "umount" | "umount2"
-            | "move_mount" | "pivot_root" | "fsmount" | "mount_setattr" => self.places.forget(),
+            "symlink" | "symlinkat" => self.places.forget(),
+            name if steps::moves_names(name) => self.places.forget(),
             "unlink" | "unlinkat" | "rmdir" => self.places.forget_link(batch.bytes(event.object)),
             _ => {}
         }

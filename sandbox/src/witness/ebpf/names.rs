@@ -23,7 +23,7 @@ const PIDFS: u64 = 0x5049_4446;
 const NSFS: u64 = 0x6e73_6673;
 
 /// What a thing is known by.
-type Key = (u64, u64);
+type Key = (u64, u64, u64);
 
 /// The names of a session's things.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Names {
             }
             _ => {}
         }
-        let key = (thing.ino, thing.dentry);
+        let key = (thing.ino, thing.dentry, thing.mnt);
         if let Some(way) = way {
             if self.recent.len() >= EPOCH && !self.recent.contains_key(&key) {
                 self.older = std::mem::take(&mut self.recent);

@@ -63,6 +63,8 @@ pub(super) struct Thing {
     pub(super) ino: u64,
     /// With `ino` its identity as long as anything holds it.
     pub(super) dentry: u64,
+    /// The mount it was reached by.
+    pub(super) mnt: u64,
     pub(super) magic: u64,
     pub(super) mode: u16,
     /// On a mount of the kernel's own.
@@ -217,11 +219,12 @@ fn thing(bytes: &[u8]) -> Thing {
     Thing {
         ino: u64_at(bytes, 0),
         dentry: u64_at(bytes, 8),
-        magic: u64_at(bytes, 16),
-        mode: u16_at(bytes, 36),
-        internal: u16_at(bytes, 38) & 1 != 0,
-        position: u64_at(bytes, 40),
-        asset: u32_at(bytes, 48),
+        mnt: u64_at(bytes, 16),
+        magic: u64_at(bytes, 24),
+        mode: u16_at(bytes, 44),
+        internal: u16_at(bytes, 46) & 1 != 0,
+        position: u64_at(bytes, 48),
+        asset: u32_at(bytes, 56),
     }
 }
 
@@ -261,7 +264,7 @@ mod tests {
             int main(void) {
                 AT(head, flags); AT(head, nr); AT(head, lost); AT(head, process); AT(head, tid); AT(head, time);
                 AT(head, duration); AT(head, result); AT(head, total); AT(head, args);
-                AT(thing, dentry); AT(thing, magic); AT(thing, mode); AT(thing, flags); AT(thing, position); AT(thing, asset);
+                AT(thing, dentry); AT(thing, mnt); AT(thing, magic); AT(thing, mode); AT(thing, flags); AT(thing, position); AT(thing, asset);
                 AT(peer, type); AT(peer, protocol); AT(peer, own_len); AT(peer, peer_len); AT(peer, connected);
                 AT(peer, own_port); AT(peer, peer_port); AT(peer, own); AT(peer, peer); AT(peer, names);
                 printf("sizes %zu %zu %zu\n", sizeof(struct head), sizeof(struct item), sizeof(struct plan));
@@ -282,8 +285,8 @@ mod tests {
         let output = Command::new(&program).output().expect("it runs");
         let said = String::from_utf8(output.stdout).expect("text");
         let expected = "head.flags 2\nhead.nr 4\nhead.lost 8\nhead.process 12\nhead.tid 16\nhead.time 24\nhead.duration 32\n\
-            head.result 40\nhead.total 48\nhead.args 56\nthing.dentry 8\nthing.magic 16\nthing.mode 36\nthing.flags 38\n\
-            thing.position 40\nthing.asset 48\npeer.type 2\npeer.protocol 4\npeer.own_len 7\npeer.peer_len 8\n\
+            head.result 40\nhead.total 48\nhead.args 56\nthing.dentry 8\nthing.mnt 16\nthing.magic 24\nthing.mode 44\nthing.flags 46\n\
+            thing.position 48\nthing.asset 56\npeer.type 2\npeer.protocol 4\npeer.own_len 7\npeer.peer_len 8\n\
             peer.connected 9\npeer.own_port 10\npeer.peer_port 12\npeer.own 16\npeer.peer 32\npeer.names 48\n\
             sizes 104 8 24\n";
         assert_eq!(said, expected);

@@ -23,6 +23,9 @@ const CLASS_LAST: u8 = 4;
 const CLASS_SOCKETCALL: u8 = 5;
 const CLASS_PACKED: u8 = 6;
 
+const MARK_EARLY: u8 = 1;
+const MARK_MOVES: u8 = 2;
+
 const OP_FD: u8 = 1;
 const OP_NEW_FD: u8 = 2;
 const OP_PATH: u8 = 3;
@@ -99,8 +102,13 @@ fn plan_of(abi: Abi, call: &'static Call) -> [u8; 4 + 4 * STEPS] {
         // Gone when it returns.
         (_, "close") => {
             let mut close = plan(CLASS_RECORD, 0, 0, &[]);
-            close[3] = 1;
+            close[3] = MARK_EARLY;
             close
+        }
+        (_, name) if moves_names(name) => {
+            let mut plan = plan(CLASS_RECORD, 0, 0, &steps(call));
+            plan[3] = MARK_MOVES;
+            plan
         }
         (_, "socketcall") => plan(CLASS_SOCKETCALL, 0, 0, &[]),
         // The old form of i386: its six arguments stand in memory, in the order of x86-64.
@@ -166,6 +174,11 @@ fn steps(call: &'static Call) -> Vec<[u8; 4]> {
     }
     steps.append(&mut payload);
     steps
+}
+
+/// Whether other things than the ones it names may be called otherwise when it has succeeded.
+pub(super) fn moves_names(name: &str) -> bool {
+    matches!(name, "rename" | "renameat" | "renameat2" | "mount" | "umount" | "umount2" | "move_mount" | "pivot_root")
 }
 
 fn moves(name: &str) -> bool {
