@@ -14,7 +14,7 @@ use super::detectors::{self, Detector};
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
-use super::place::{Place, channel, place};
+use super::place::{Place, place};
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -102,6 +102,21 @@ impl Analysis {
         self.hits = hits;
     }
 
+    /// What was handed to a TLS library goes to whom the thread spoke meanwhile; else to whom the process connected last.
+    pub(super) fn plaintext(&mut self, sent: bool, record: &Record<'_>, touched: &mut Touched) {
+        let last = record.process.and_then(|process| self.peers.get(&process.key)).map(Arc::clone);
+        let unknown = Object { kind: ObjectKind::Socket, name: Box::from(&b"tls"[..]) };
+        let peer = record.target.filter(|target| is_peer(target)).or(last.as_deref()).unwrap_or(&unknown);
+        let record = Record { object: Some(peer), target: None, ..*record };
+        if sent {
+            self.payloads_cut += u64::from(self.is_cut(&record, Direction::Out));
+            self.write(&record, touched, Some(peer));
+        } else {
+            self.payloads_cut += u64::from(self.is_cut(&record, Direction::In));
+            self.read(&record, touched, "received through TLS from");
+        }
+    }
+
     fn open(&mut self, record: &Record<'_>, touched: &mut Touched, read: bool, write: bool, truncate: bool) {
         if read {
             self.read(record, touched, "opened");
@@ -114,7 +129,7 @@ impl Analysis {
         }
         self.names(record, touched, record.object);
         if let Some(detector) = detectors::by_place(&object.name) {
-            self.attempt(detector, record, touched, &object.name, channel(object));
+            self.attempt(detector, record, touched, &object.name, channel(record, object));
         }
         if place(object) == Place::Disk {
             self.wrote(object, record);
@@ -163,6 +178,8 @@ impl Analysis {
         let mut hits = self.search(record, Some(to), Direction::Out);
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
+        let in_clear = matches!(record.kind, Kind::Plaintext { .. });
+        let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         match place(to) {
             Place::Disk => {
                 // Its own place is where it was already.
@@ -176,8 +193,8 @@ impl Analysis {
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
-                self.contents(Verb::Transmit, &hits, record, touched, to, "sent to");
-                self.reached(record, touched, to, "sent to", hits.assets());
+                self.contents(Verb::Transmit, &hits, record, touched, to, sent);
+                self.reached(record, touched, to, sent, hits.assets());
             }
             Place::Local => {
                 for asset in hits.assets().iter() {
@@ -217,7 +234,7 @@ impl Analysis {
                     verb,
                     asset: Some(asset),
                     confidence: Confidence::Proven,
-                    channel: channel(to),
+                    channel: channel(record, to),
                     destination: Some(&to.name),
                     markers: hits.of(asset),
                     link: Link::Content,
@@ -254,7 +271,7 @@ impl Analysis {
                     verb: Verb::Transmit,
                     asset: Some(origin.asset),
                     confidence: Confidence::Suspected,
-                    channel: channel(to),
+                    channel: channel(record, to),
                     destination: Some(&to.name),
                     markers: &[],
                     link: Link::Lineage,
@@ -270,6 +287,11 @@ impl Analysis {
 
     fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
+        if to.kind == ObjectKind::Tcp
+            && let Some(process) = record.process.filter(|_| self.peers.len() < MAX_WRITERS)
+        {
+            self.peers.insert(process.key, Arc::new(to.clone()));
+        }
         if place(to) != Place::Remote {
             return;
         }
@@ -314,7 +336,7 @@ impl Analysis {
                 verb: Verb::Store,
                 asset: Some(asset),
                 confidence: Confidence::Suspected,
-                channel: channel(to),
+                channel: channel(record, to),
                 destination: Some(&to.name),
                 markers: &[],
                 link: Link::Exact,
@@ -336,7 +358,7 @@ impl Analysis {
         }
         self.names(record, touched, Some(to));
         if let Some(detector) = detectors::by_place(&to.name) {
-            self.attempt(detector, record, touched, &to.name, channel(to));
+            self.attempt(detector, record, touched, &to.name, channel(record, to));
         }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
@@ -385,7 +407,7 @@ impl Analysis {
                 } else {
                     detectors::REMOVED.confidence
                 },
-                channel: channel(object),
+                channel: channel(record, object),
                 destination: Some(&object.name),
                 markers: &[],
                 link: Link::Exact,
@@ -564,7 +586,7 @@ impl Analysis {
                 verb: Verb::Collect,
                 asset: Some(asset),
                 confidence,
-                channel: channel(object),
+                channel: channel(record, object),
                 destination: None,
                 markers,
                 link,
@@ -686,7 +708,11 @@ impl Analysis {
         let mut hits = self.none();
         if !record.payload.is_empty() {
             let process = record.process.map(|process| process.key).unwrap_or_default();
-            let stream = object.map_or(0, |object| self.hasher.object(object));
+            // The bytes of a connection, and what they mean, are two streams.
+            let stream = object.map_or(0, |object| match record.kind {
+                Kind::Plaintext { .. } => self.hasher.any(("tls", object.kind as u8, &object.name)),
+                _ => self.hasher.object(object),
+            });
             let whole = !self.is_cut(record, direction);
             self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
         }
@@ -712,6 +738,14 @@ impl Analysis {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         hits
+    }
+}
+
+/// By which way bytes go to an object, or come from it.
+fn channel(record: &Record<'_>, object: &Object) -> Channel {
+    match record.kind {
+        Kind::Plaintext { .. } => Channel::Https,
+        _ => super::place::channel(object),
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Analysis {
     writers: HashMap<u64, Writer>,
     /// Planted paths that were given another name.
     moved: HashSet<u64>,
+    /// Whom each process connected to last, by TCP.
+    peers: HashMap<ProcessKey, Arc<Object>>,
     images: HashMap<ProcessKey, Arc<Process>>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
@@ -132,6 +134,7 @@ impl Analysis {
             begun: false,
             writers: HashMap::new(),
             moved: HashSet::new(),
+            peers: HashMap::new(),
             images: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
@@ -364,11 +367,13 @@ impl Observer for Analysis {
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
                     self.lineage.end(process.key);
+                    self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }
             }
             Kind::Layer(change) => self.layer(change, record, &mut touched),
             Kind::TerminalOutput => self.shown(record, &mut touched),
+            Kind::Plaintext { sent } => self.plaintext(sent, record, &mut touched),
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
             Kind::ProcessStart | Kind::Notice | Kind::Counted { .. } => {}
         }

@@ -37,6 +37,8 @@ pub(crate) const KINDS: Words<Kind> = &[
     (Kind::Lost, "lost"),
     (Kind::Notice, "notice"),
     (Kind::Counted { abi: Abi::Unknown, nr: 0 }, "counted"),
+    (Kind::Plaintext { sent: true }, "tls-sent"),
+    (Kind::Plaintext { sent: false }, "tls-received"),
 ];
 
 /// The number of a kind in its column: its position in [`KINDS`].
@@ -53,6 +55,8 @@ pub(crate) fn kind_number(kind: Kind) -> u8 {
         Kind::Lost => 8,
         Kind::Notice => 9,
         Kind::Counted { .. } => 10,
+        Kind::Plaintext { sent: true } => 11,
+        Kind::Plaintext { sent: false } => 12,
     }
 }
 

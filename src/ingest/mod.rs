@@ -227,7 +227,7 @@ impl Ingest {
 /// of which nothing is left anywhere else.
 fn keeps_whole(record: &Record<'_>) -> bool {
     match record.kind {
-        Kind::ProcessImage | Kind::TerminalOutput => true,
+        Kind::ProcessImage | Kind::TerminalOutput | Kind::Plaintext { sent: true } => true,
         Kind::Call { .. } => record.call.is_some_and(|call| {
             call.name.starts_with("execve")
                 || (matches!(call.category, Category::Write | Category::Send)

@@ -12,7 +12,7 @@ const NUMBERS: u32 = 1024;
 /// Index of "unknown": a call whose number the table does not know.
 const UNKNOWN: u16 = 0;
 /// Index 0 and the kinds other than calls; names of calls follow.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 13] = [
     "unknown",
     "process-start",
     "process-image",
@@ -24,6 +24,8 @@ const FIXED: [&str; 11] = [
     "lost",
     "notice",
     "counted",
+    "tls-sent",
+    "tls-received",
 ];
 
 /// All values of `op`, numbered.
@@ -99,6 +101,8 @@ impl Ops {
             Kind::Lost => 8,
             Kind::Notice => 9,
             Kind::Counted { .. } => 10,
+            Kind::Plaintext { sent: true } => 11,
+            Kind::Plaintext { sent: false } => 12,
         }
     }
 
@@ -128,6 +132,8 @@ mod tests {
                 Kind::TerminalOutput,
                 Kind::Lost,
                 Kind::Notice,
+                Kind::Plaintext { sent: true },
+                Kind::Plaintext { sent: false },
                 Kind::Call { abi: Abi::X86_64, nr: u32::MAX },
             ]);
         for kind in kinds {

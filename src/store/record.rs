@@ -105,6 +105,8 @@ impl Record<'_> {
             Kind::Lost => "lost",
             Kind::Notice => "notice",
             Kind::Counted { .. } => "counted",
+            Kind::Plaintext { sent: true } => "tls-sent",
+            Kind::Plaintext { sent: false } => "tls-received",
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub ring: u32,
     /// Whether the subject is frozen before the ring is full. Only a test wants it not to be.
     pub freeze: bool,
+    /// Whether the functions of TLS libraries are probed.
+    pub tls: bool,
 }
 
 impl Settings {
@@ -118,9 +120,15 @@ pub struct Loaded {
     pub(super) processors: u32,
     pub(super) quiet: Vec<(Abi, u32)>,
     pub(super) settings: Settings,
+    pub(super) tls: Option<String>,
 }
 
 impl Loaded {
+    /// Why TLS libraries will not be probed, though that was asked for.
+    pub fn tls_refused(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
     /// Loads and attaches. `thread` is the one that will call [`super::Witness::start`].
     pub fn new(settings: Settings, thread: rustix::process::Pid) -> Result<Self, EbpfError> {
         let btf = Btf::from_sys_fs().map_err(|error| EbpfError::Btf(chain(&error)))?;
@@ -186,6 +194,7 @@ impl Loaded {
                 .map_err(|error: ProgramError| refused(chain(&error)))?;
             program.attach().map_err(|error| refused(chain(&error)))?;
         }
+        let tls = if settings.tls { super::tls::load(&mut ebpf).err() } else { None };
         let missing = |map| move || EbpfError::Map { map, cause: "it is missing".into() };
         let wrong = |map| move |error: MapError| EbpfError::Map { map, cause: chain(&error) };
         let ring = ebpf.take_map("ring").ok_or_else(missing("ring"))?;
@@ -210,13 +219,14 @@ impl Loaded {
             processors,
             quiet: plans.quiet,
             settings,
+            tls,
             ebpf,
         })
     }
 }
 
 /// An error and what it came of, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
