@@ -99,6 +99,8 @@ pub struct Analysis {
     moved: HashSet<u64>,
     /// Whom each process connected to last, by TCP.
     peers: HashMap<ProcessKey, Arc<Object>>,
+    /// Whether anything was read in the clear on its way into TLS or out of it.
+    in_clear: bool,
     images: HashMap<ProcessKey, Arc<Process>>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
@@ -135,6 +137,7 @@ impl Analysis {
             writers: HashMap::new(),
             moved: HashSet::new(),
             peers: HashMap::new(),
+            in_clear: false,
             images: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
@@ -178,7 +181,8 @@ impl Analysis {
                 coverage.blind.push(sentence);
             }
         };
-        blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
+        let tls = if self.in_clear { "in TLS only where a probed library made it" } else { "not in TLS" };
+        blind(format!("client data is recognised in the clear only: {tls}, nor compressed, encoded or hashed"));
         blind("names split into DNS labels are not joined again".into());
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
         blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
@@ -373,7 +377,10 @@ impl Observer for Analysis {
             }
             Kind::Layer(change) => self.layer(change, record, &mut touched),
             Kind::TerminalOutput => self.shown(record, &mut touched),
-            Kind::Plaintext { sent } => self.plaintext(sent, record, &mut touched),
+            Kind::Plaintext { sent } => {
+                self.in_clear = true;
+                self.plaintext(sent, record, &mut touched);
+            }
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
             Kind::ProcessStart | Kind::Notice | Kind::Counted { .. } => {}
         }

@@ -86,7 +86,9 @@ pub struct Prepared {
 /// Makes a session ready.
 pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     if request.tls_probes && request.witness == Wanted::Notify {
-        return Err(SessionError::Request("--tls-probes needs the ebpf witness; leave out --witness notify".to_owned()));
+        return Err(SessionError::Request(
+            "--tls-probes needs the ebpf witness; leave out --witness notify".to_owned(),
+        ));
     }
     let mut profile = Profile::load(&request.profile)?;
     if let Some(path) = &request.declaration {

@@ -72,6 +72,11 @@ fn search<const N: usize>(symbol: &[u8], strings: &[u8], segments: &[u8], names:
         return;
     }
     let Some(name) = number::<4>(symbol, 0).and_then(|at| strings.get(at as usize..)) else { return };
+    // Large programs have a hundred thousand symbols, and wait for nobody.
+    let Some(first) = name.first() else { return };
+    if !names.iter().any(|wanted| wanted.as_bytes().first() == Some(first)) {
+        return;
+    }
     for (wanted, at) in names.iter().zip(found) {
         let same = name.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
         if same && let Some(offset) = number::<8>(symbol, 8).and_then(|address| offset(address, segments)) {

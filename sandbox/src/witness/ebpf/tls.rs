@@ -65,7 +65,8 @@ const WAITING: usize = 1024;
 /// Whether a file of this name may be one of the libraries.
 fn is_library(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let named = [&b"libssl"[..], b"libgnutls", b"libnspr4", b"libboringssl"].iter().any(|begin| name.starts_with(begin));
+    let named =
+        [&b"libssl"[..], b"libgnutls", b"libnspr4", b"libboringssl"].iter().any(|begin| name.starts_with(begin));
     named && memchr::memmem::find(name, b".so").is_some()
 }
 
