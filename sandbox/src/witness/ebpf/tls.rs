@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 
 use aya::Ebpf;
 use aya::programs::UProbe;
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
 use rustix::fs::{Mode, OFlags};
 
 use super::loader::EbpfError;
@@ -59,6 +59,8 @@ pub(super) fn function(number: u32) -> (&'static str, bool) {
 const DIRECTORIES: [&str; 5] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/lib64"];
 /// Most files that get probes in one session.
 const FILES_MAX: usize = 256;
+/// Most threads that take probes away.
+const FINISHERS: usize = 64;
 /// Most files that wait to be looked at; more are left out.
 const WAITING: usize = 1024;
 
@@ -87,6 +89,7 @@ struct Attacher {
     root: OwnedFd,
     /// Files that were looked at, by device and inode.
     seen: HashSet<(u64, u64)>,
+    links: Vec<UProbeLink>,
     probed: Probed,
 }
 
@@ -119,8 +122,10 @@ impl Attacher {
             let how = FUNCTIONS.get(index).map_or(0, |(_, how)| *how);
             let cookie = (index as u64 + 1) | how;
             // The return's first: a call whose beginning alone is seen leaves something behind.
-            let done = attach(&mut self.ebpf, LEAVE, offset, cookie, &through)
-                .and_then(|()| attach(&mut self.ebpf, ENTER, offset, cookie, &through));
+            let done = [LEAVE, ENTER].iter().try_for_each(|name| {
+                self.links.push(attach(&mut self.ebpf, name, offset, cookie, &through)?);
+                Ok::<(), String>(())
+            });
             match done {
                 Ok(()) => self.probed.functions += 1,
                 Err(_) => self.probed.refused += 1,
@@ -160,10 +165,11 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe,
     program.try_into().map_err(|error: aya::programs::ProgramError| error.to_string())
 }
 
-fn attach(ebpf: &mut Ebpf, name: &'static str, offset: u64, cookie: u64, path: &str) -> Result<(), String> {
+fn attach(ebpf: &mut Ebpf, name: &'static str, offset: u64, cookie: u64, path: &str) -> Result<UProbeLink, String> {
     let point = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(offset), cookie: Some(cookie) };
-    let attached = program(ebpf, name)?.attach(point, path, UProbeScope::AllProcesses);
-    attached.map(drop).map_err(|error| super::loader::chain(&error))
+    let program = program(ebpf, name)?;
+    let id = program.attach(point, path, UProbeScope::AllProcesses).map_err(|error| super::loader::chain(&error))?;
+    program.take_link(id).map_err(|error| super::loader::chain(&error))
 }
 
 /// Brings the programs into the kernel, attached to nothing yet. Gives the reason when it will not have them.
@@ -194,7 +200,7 @@ impl Prober {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(format!("/proc/{init_pid}/root"), flags, Mode::empty())
             .map_err(|cause| EbpfError::Proc { pid: init_pid, cause })?;
-        let mut attacher = Attacher { ebpf, root, seen: HashSet::new(), probed: Probed::default() };
+        let mut attacher = Attacher { ebpf, root, seen: HashSet::new(), links: Vec::new(), probed: Probed::default() };
         attacher.look_around(init_pid);
         let (paths, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
         let name = "belljar-tls";
@@ -212,7 +218,16 @@ impl Prober {
 
     /// Takes the probes away; the teller must be gone.
     pub(super) fn finish(self) -> Option<Probed> {
-        self.thread.join().ok().map(|attacher| attacher.probed)
+        let mut attacher = self.thread.join().ok()?;
+        // The kernel waits for every task before each is gone (a tenth of a second), and for many together no longer than
+        // for one. Nobody needs to wait for that but the kernel itself, when belljar ends.
+        let share = attacher.links.len().div_ceil(FINISHERS).max(1);
+        while !attacher.links.is_empty() {
+            let links = attacher.links.split_off(attacher.links.len().saturating_sub(share));
+            // Without a thread they are dropped here, one by one.
+            let _ = std::thread::Builder::new().name("belljar-tls-end".into()).spawn(move || drop(links));
+        }
+        Some(attacher.probed)
     }
 }
 
