@@ -545,6 +545,9 @@ impl Reader {
     /// Where TLS is watched: which of its libraries is opened, and whom a thread talks to.
     fn notice_tls(&mut self, head: &Head, plan: &Plan, event: &Event, batch: &Batch) {
         let Some(tls) = self.tls.as_mut().filter(|_| head.result >= 0) else { return };
+        if matches!(plan.call.name, "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "mount") {
+            tls.forget();
+        }
         match (plan.call.category, event.object_kind) {
             (Category::Open, ObjectKind::File) => tls.notice(batch.bytes(event.object), false),
             (Category::Send | Category::Receive | Category::Write | Category::Read, ObjectKind::Tcp) => {

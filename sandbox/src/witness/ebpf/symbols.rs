@@ -49,7 +49,8 @@ pub(super) fn find<const N: usize>(file: &File, names: &[&str; N]) -> Option<[u6
     let mut found = [0; N];
     // The symbols for linking first: they are few, and mostly enough.
     for wanted in [11, 2] {
-        for section in sections.chunks_exact(SECTION).filter(|section| number::<4>(section, 4) == Some(wanted)) {
+        for section in sections.chunks_exact(SECTION).filter(|section| number::<4>(section, 4) == Some(wanted)).take(2)
+        {
             let place = |section: &[u8]| table(file, number::<8>(section, 24)?, number::<8>(section, 32)?);
             let strings = number::<4>(section, 40)
                 .and_then(|index| sections.chunks_exact(SECTION).nth(index as usize))

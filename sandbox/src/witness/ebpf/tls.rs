@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -63,6 +65,8 @@ const FILES_MAX: usize = 256;
 const FINISHERS: usize = 64;
 /// Most files that wait to be looked at; more are left out.
 const WAITING: usize = 1024;
+/// Most bytes of files that are looked at in one session: the subject may make any number, of any size.
+const LOOK_MAX: u64 = 16 << 30;
 
 /// Whether a file of this name may be one of the libraries.
 fn is_library(path: &[u8]) -> bool {
@@ -90,6 +94,8 @@ struct Attacher {
     /// Files that were looked at, by device and inode.
     seen: HashSet<(u64, u64)>,
     links: Vec<UProbeLink>,
+    /// Bytes of files looked at.
+    looked: u64,
     probed: Probed,
 }
 
@@ -108,6 +114,10 @@ impl Attacher {
         let Ok(file) = rustix::fs::open(&through, flags, Mode::empty()).map(File::from) else { return };
         let Ok(about) = file.metadata() else { return };
         if !self.seen.insert((about.dev(), about.ino())) || self.probed.files as usize >= FILES_MAX {
+            return;
+        }
+        self.looked = self.looked.saturating_add(about.len());
+        if self.looked > LOOK_MAX {
             return;
         }
         let names = FUNCTIONS.map(|(name, _)| name);
@@ -186,6 +196,7 @@ pub(super) fn load(ebpf: &mut Ebpf) -> Result<(), String> {
 /// The thread that attaches, and the way to it.
 pub(super) struct Prober {
     thread: JoinHandle<Attacher>,
+    over: Arc<AtomicBool>,
 }
 
 /// Tells the prober of files. Dropping it ends the prober.
@@ -200,24 +211,30 @@ impl Prober {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(format!("/proc/{init_pid}/root"), flags, Mode::empty())
             .map_err(|cause| EbpfError::Proc { pid: init_pid, cause })?;
-        let mut attacher = Attacher { ebpf, root, seen: HashSet::new(), links: Vec::new(), probed: Probed::default() };
+        let mut attacher =
+            Attacher { ebpf, root, seen: HashSet::new(), links: Vec::new(), looked: 0, probed: Probed::default() };
         attacher.look_around(init_pid);
         let (paths, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
         let name = "belljar-tls";
         let thread = std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
                 while let Ok(path) = waiting.recv() {
-                    attacher.look(&path);
+                    if !is_over.load(Ordering::Relaxed) {
+                        attacher.look(&path);
+                    }
                 }
                 attacher
             })
             .map_err(|cause| EbpfError::Thread { name, cause })?;
-        Ok((Self { thread }, Teller { paths, told: HashSet::new() }))
+        Ok((Self { thread, over }, Teller { paths, told: HashSet::new() }))
     }
 
     /// Takes the probes away; the teller must be gone.
     pub(super) fn finish(self) -> Option<Probed> {
+        self.over.store(true, Ordering::Relaxed);
         let mut attacher = self.thread.join().ok()?;
         // The kernel waits for every task before each is gone (a tenth of a second), and for many together no longer than
         // for one. Nobody needs to wait for that but the kernel itself, when belljar ends.
@@ -232,6 +249,11 @@ impl Prober {
 }
 
 impl Teller {
+    /// Names may mean other files from now on.
+    pub(super) fn forget(&mut self) {
+        self.told.clear();
+    }
+
     /// A process has opened this file, or begins to execute it.
     pub(super) fn notice(&mut self, path: &[u8], executed: bool) {
         if (executed || is_library(path)) && self.told.len() < 1 << 14 && !self.told.contains(path) {
