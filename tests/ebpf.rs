@@ -17,6 +17,8 @@ mod payloads;
 mod refusals;
 #[path = "ebpf/storms.rs"]
 mod storms;
+#[path = "ebpf/tls.rs"]
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fs;

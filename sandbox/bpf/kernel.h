@@ -90,7 +90,7 @@ struct task_struct {
 } BTF;
 struct linux_binprm { const char *filename; } BTF;
 struct pt_regs {
-	unsigned long r10, r9, r8, cx, dx, si, di, bp, bx, orig_ax, ax;
+	unsigned long r10, r9, r8, cx, dx, si, di, bp, bx, orig_ax, ax, sp;
 } BTF;
 
 struct in6_addr { u8 bytes[16]; };

@@ -15,6 +15,7 @@ enum record_type {
 	RECORD_PART = 5,  // more of the payload of this thread's next call
 	RECORD_QUIET = 6, // how often a thread made each of the quiet calls
 	RECORD_EARLY = 7, // items of this thread's call, read before it did away with them
+	RECORD_TLS = 8,   // one call of a function of a TLS library: result and total are bytes, args[0] what it returned
 };
 
 enum record_flag {

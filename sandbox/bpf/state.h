@@ -41,6 +41,11 @@ struct {
 
 enum phase { OUTSIDE = 0, QUIETLY, INSIDE, NEWBORN, LEFT };
 
+// A call of a function of a TLS library that has not returned. One within another: TLS through TLS.
+#define TLS_CALLS 4
+struct tls_call { u64 sp, buffer, wanted, behind, began; };
+struct tls_rest { struct head head; u64 from; u32 len; };
+
 struct task_state {
 	u32 process;
 	u32 tid;
@@ -53,6 +58,7 @@ struct task_state {
 	u64 args[6];
 	struct thing early; // what the descriptor was that the call closes
 	u32 quiet[QUIETS];
+	struct tls_call tls[TLS_CALLS];
 };
 
 struct {

@@ -6,7 +6,7 @@
 // Whose calls: a task is the session's when it has a state, which only fork gives on (and the subject's first exec
 // begins). A call that leaves without having entered was answered by a filter: tracepoints lie behind seccomp.
 
-#include "payload.h"
+#include "tls.h"
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -135,7 +135,7 @@ fn notify() -> Check {
 
 fn ebpf() -> Check {
     const NAME: &str = "ebpf witness";
-    let settings = Settings { capture: 256, keep: 256, everything: false, ring: 4096, freeze: false };
+    let settings = Settings { capture: 256, keep: 256, everything: false, ring: 4096, freeze: false, tls: false };
     match Loaded::new(settings, rustix::thread::gettid()) {
         Ok(_) => Check::found(NAME, "the kernel took its program: witness `ebpf` works"),
         Err(error) => {

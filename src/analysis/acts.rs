@@ -15,7 +15,7 @@ use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
-use super::place::{Place, channel, place};
+use super::place::{Place, place};
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -110,6 +110,21 @@ impl Analysis {
         self.hits = hits;
     }
 
+    /// What was handed to a TLS library goes to whom the thread spoke meanwhile; else to whom the process connected last.
+    pub(super) fn plaintext(&mut self, sent: bool, record: &Record<'_>, touched: &mut Touched) {
+        let last = record.process.and_then(|process| self.peers.get(&process.key)).map(Arc::clone);
+        let unknown = Object { kind: ObjectKind::Socket, name: Box::from(&b"tls"[..]) };
+        let peer = record.target.filter(|target| is_peer(target)).or(last.as_deref()).unwrap_or(&unknown);
+        let record = Record { object: Some(peer), target: None, ..*record };
+        if sent {
+            self.payloads_cut += u64::from(self.is_cut(&record, Direction::Out));
+            self.write(&record, touched, Some(peer));
+        } else {
+            self.payloads_cut += u64::from(self.is_cut(&record, Direction::In));
+            self.read(&record, touched, "received through TLS from");
+        }
+    }
+
     fn open(&mut self, record: &Record<'_>, touched: &mut Touched, read: bool, write: bool, truncate: bool) {
         if read {
             self.read(record, touched, "opened");
@@ -122,7 +137,7 @@ impl Analysis {
         }
         self.names(record, touched, record.object);
         if let Some(detector) = detectors::by_place(&object.name) {
-            self.attempt(detector, record, touched, &object.name, channel(object));
+            self.attempt(detector, record, touched, &object.name, channel(record, object));
         }
         if self.facts(object).place == Place::Disk {
             self.wrote(object, record);
@@ -171,6 +186,8 @@ impl Analysis {
         let mut hits = self.search(record, Some(to), Direction::Out);
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
+        let in_clear = matches!(record.kind, Kind::Plaintext { .. });
+        let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
             Place::Disk => {
@@ -185,10 +202,10 @@ impl Analysis {
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
-                self.contents(Verb::Transmit, &hits, record, touched, &to, "sent to");
+                self.contents(Verb::Transmit, &hits, record, touched, &to, sent);
                 // Questions for names are read by the gateway, where there is one: asking is not yet sending.
-                if !(self.gateway.any && channel(&to) == Channel::Dns) {
-                    self.reached(record, touched, &to, "sent to", hits.assets());
+                if !(self.gateway.any && channel(record, &to) == Channel::Dns) {
+                    self.reached(record, touched, &to, sent, hits.assets());
                 }
             }
             Place::Local => {
@@ -229,7 +246,7 @@ impl Analysis {
                     verb,
                     asset: Some(asset),
                     confidence: Confidence::Proven,
-                    channel: channel(to),
+                    channel: channel(record, to),
                     destination: Some(&to.name),
                     markers: hits.of(asset),
                     link: Link::Content,
@@ -266,7 +283,7 @@ impl Analysis {
                     verb: Verb::Transmit,
                     asset: Some(origin.asset),
                     confidence: Confidence::Suspected,
-                    channel: channel(to),
+                    channel: channel(record, to),
                     destination: Some(&to.name),
                     markers: &[],
                     link: Link::Lineage,
@@ -282,6 +299,11 @@ impl Analysis {
 
     fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
+        if to.kind == ObjectKind::Tcp
+            && let Some(process) = record.process.filter(|_| self.peers.len() < MAX_WRITERS)
+        {
+            self.peers.insert(process.key, Arc::new(to.clone()));
+        }
         if place(to) != Place::Remote {
             return;
         }
@@ -331,7 +353,7 @@ impl Analysis {
                 verb: Verb::Store,
                 asset: Some(asset),
                 confidence: Confidence::Suspected,
-                channel: channel(to),
+                channel: channel(record, to),
                 destination: Some(&to.name),
                 markers: &[],
                 link: Link::Exact,
@@ -353,7 +375,7 @@ impl Analysis {
         }
         self.names(record, touched, Some(to));
         if let Some(detector) = detectors::by_place(&to.name) {
-            self.attempt(detector, record, touched, &to.name, channel(to));
+            self.attempt(detector, record, touched, &to.name, channel(record, to));
         }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
@@ -402,7 +424,7 @@ impl Analysis {
                 } else {
                     detectors::REMOVED.confidence
                 },
-                channel: channel(object),
+                channel: channel(record, object),
                 destination: Some(&object.name),
                 markers: &[],
                 link: Link::Exact,
@@ -581,7 +603,7 @@ impl Analysis {
                 verb: Verb::Collect,
                 asset: Some(asset),
                 confidence,
-                channel: channel(object),
+                channel: channel(record, object),
                 destination: None,
                 markers,
                 link,
@@ -702,7 +724,9 @@ impl Analysis {
         let mut hits = self.none();
         if !record.payload.is_empty() {
             let process = record.process.map(|process| process.key).unwrap_or_default();
-            let stream = object.map_or(0, |object| self.facts(object).stream);
+            // The bytes of a connection, and what they mean, are two streams.
+            let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
+            let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
             let whole = !self.is_cut(record, direction);
             self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
         }
@@ -728,6 +752,14 @@ impl Analysis {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         hits
+    }
+}
+
+/// By which way bytes go to an object, or come from it.
+fn channel(record: &Record<'_>, object: &Object) -> Channel {
+    match record.kind {
+        Kind::Plaintext { .. } => Channel::Https,
+        _ => super::place::channel(object),
     }
 }
 

@@ -123,7 +123,7 @@ pub enum Channel {
     Dns,
     /// HTTP in the clear.
     Http,
-    /// HTTP in TLS.
+    /// HTTP in TLS, or whatever else was read in the clear where TLS ends.
     Https,
     /// Mail.
     Smtp,

@@ -231,6 +231,10 @@ impl Entry {
         }
         finding.severity = finding.severity.max(evidence.severity);
         finding.declared &= evidence.declared;
+        if evidence.channel == Channel::Https {
+            // What is spoken over a connection is known once it has been read.
+            finding.channel = Channel::Https;
+        }
         let (outcome, basis, error) = evidence.ending;
         if (outcome, basis) > (finding.outcome, finding.outcome_basis) {
             (finding.outcome, finding.outcome_basis, finding.error) = (outcome, basis, error);

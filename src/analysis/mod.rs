@@ -102,6 +102,10 @@ pub struct Analysis {
     writers: HashMap<u64, Writer>,
     /// Planted paths that were given another name.
     moved: HashSet<u64>,
+    /// Whom each process connected to last, by TCP.
+    peers: HashMap<ProcessKey, Arc<Object>>,
+    /// Whether anything was read in the clear on its way into TLS or out of it.
+    in_clear: bool,
     images: HashMap<ProcessKey, Arc<Process>>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
@@ -139,6 +143,8 @@ impl Analysis {
             begun: false,
             writers: HashMap::new(),
             moved: HashSet::new(),
+            peers: HashMap::new(),
+            in_clear: false,
             images: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
@@ -192,7 +198,8 @@ impl Analysis {
         if self.gateway.any {
             blind("client data is recognised in the clear only: not compressed, encoded or hashed".into());
         } else {
-            blind("client data is recognised in the clear only: not in TLS, nor compressed, encoded or hashed".into());
+            let tls = if self.in_clear { "in TLS only where a probed library made it" } else { "not in TLS" };
+            blind(format!("client data is recognised in the clear only: {tls}, nor compressed, encoded or hashed"));
             blind("names split into DNS labels are not joined again".into());
         }
         if self.gateway.unread > 0 {
@@ -390,11 +397,16 @@ impl Observer for Analysis {
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
                     self.lineage.end(process.key);
+                    self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }
             }
             Kind::Layer(change) => self.layer(change, record, &mut touched),
             Kind::TerminalOutput => self.shown(record, &mut touched),
+            Kind::Plaintext { sent } => {
+                self.in_clear = true;
+                self.plaintext(sent, record, &mut touched);
+            }
             Kind::Lost => self.lost = self.lost.saturating_add(record.args[0]),
             Kind::Traffic(what) => self.traffic(what, record, &mut touched),
             Kind::Notice => self.gateway.any |= record.witness == Witness::Gateway,

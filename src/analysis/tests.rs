@@ -680,3 +680,43 @@ proptest! {
         prop_assert!(!text.chars().any(char::is_control));
     }
 }
+
+#[test]
+fn what_a_tls_library_is_given_is_sent_to_whom_the_process_speaks() {
+    let given = || {
+        let step = step("", 1, object(ObjectKind::Other, "SSL_write")).kind(Kind::Plaintext { sent: true });
+        step.payload(format!("card={CARD}")).result(30)
+    };
+    let sent = |session: &Session| {
+        let found = session.findings().into_iter().filter(|f| f.verb == Verb::Transmit).collect::<Vec<_>>();
+        let [finding] = found.try_into().expect("one");
+        assert_eq!((finding.confidence, finding.channel), (Confidence::Proven, Channel::Https));
+        assert_eq!((finding.outcome, finding.outcome_basis), (Ending::Succeeded, Basis::Result));
+        finding.destination.expect("a destination")
+    };
+    // Whom it connected to last; the suspicion and the proof are one finding.
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(step("connect", 1, tcp("203.0.113.9:443")));
+    session.feed(given());
+    assert_eq!(sent(&session), "203.0.113.9:443");
+    // Whom the thread spoke to meanwhile.
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(given().target(tcp("198.51.100.7:8443")));
+    assert_eq!(sent(&session), "198.51.100.7:8443");
+    // Nobody that is known.
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(given());
+    assert_eq!(sent(&session), "tls");
+    // In the machine it is handed on, not sent.
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(step("connect", 1, tcp("127.0.0.1:443")));
+    session.feed(given());
+    assert!(session.findings().iter().all(|f| f.verb != Verb::Transmit));
+    let got = step("", 2, object(ObjectKind::Other, "SSL_read")).kind(Kind::Plaintext { sent: false });
+    session.feed(got.payload(format!("card={CARD}")).target(tcp("203.0.113.9:443")));
+    assert_eq!(session.verbs().last(), Some(&(Verb::Collect, named("customers"), Confidence::Proven)));
+}

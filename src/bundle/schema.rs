@@ -48,6 +48,8 @@ pub(crate) const KINDS: Words<Kind> = &[
     (Kind::Traffic(Traffic::Credential), Traffic::Credential.name()),
     (Kind::Traffic(Traffic::Packet), Traffic::Packet.name()),
     (Kind::Counted { abi: Abi::Unknown, nr: 0 }, "counted"),
+    (Kind::Plaintext { sent: true }, "tls-sent"),
+    (Kind::Plaintext { sent: false }, "tls-received"),
 ];
 
 /// The number of a kind in its column: its position in [`KINDS`].
@@ -65,6 +67,8 @@ pub(crate) fn kind_number(kind: Kind) -> u8 {
         Kind::Notice => 9,
         Kind::Traffic(traffic) => 10 + traffic as u8,
         Kind::Counted { .. } => 21,
+        Kind::Plaintext { sent: true } => 22,
+        Kind::Plaintext { sent: false } => 23,
     }
 }
 

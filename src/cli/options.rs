@@ -104,6 +104,14 @@ pub struct RecordArgs {
     #[arg(long, value_name = "WITNESS", default_value = "auto", value_parser = witness)]
     pub witness: Wanted,
 
+    /// Read what passes through OpenSSL, GnuTLS and NSS in the clear, by probes in the libraries
+    ///
+    /// Pinned connections, too. Needs the ebpf witness. The program can find the probes if it looks for them, and each
+    /// call of a library's function costs some microseconds more; other processes of this machine that use the same
+    /// library pay for it, too, but are not recorded.
+    #[arg(long)]
+    pub tls_probes: bool,
+
     /// Bytes of the ebpf witness's ring; for tests of what is said of losses
     #[arg(long, value_name = "BYTES", hide = true)]
     pub ebpf_ring: Option<u32>,

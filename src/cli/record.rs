@@ -27,6 +27,7 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
         witness: args.witness,
         ebpf_ring: args.ebpf_ring,
         ebpf_no_freeze: args.ebpf_no_freeze,
+        tls_probes: args.tls_probes,
         command: args.command,
         profile: args.profile,
         declaration: args.declaration,

@@ -260,7 +260,7 @@ impl Ingest {
 /// of which nothing is left anywhere else.
 fn keeps_whole(record: &Record<'_>) -> bool {
     match record.kind {
-        Kind::ProcessImage | Kind::TerminalOutput => true,
+        Kind::ProcessImage | Kind::TerminalOutput | Kind::Plaintext { sent: true } => true,
         // The gateway says which of its payloads are to be kept.
         Kind::Traffic(_) => record.args[5] == 1,
         Kind::Call { .. } => record.call.is_some_and(|call| {

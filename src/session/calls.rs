@@ -30,13 +30,28 @@ pub enum Wanted {
 pub(super) struct Choice {
     /// The ebpf witness, when it is the one.
     loaded: Option<Loaded>,
-    /// Name and reason.
-    pub(super) info: WitnessInfo,
+    /// Names and reasons: of the witness, and of that of TLS where it was asked for.
+    pub(super) infos: Vec<WitnessInfo>,
 }
 
 impl Choice {
     fn new(loaded: Option<Loaded>, name: &str, reason: &str) -> Self {
-        Self { loaded, info: WitnessInfo { name: name.to_owned(), used: true, reason: format!("{name}: {reason}") } }
+        let infos = vec![WitnessInfo { name: name.to_owned(), used: true, reason: format!("{name}: {reason}") }];
+        Self { loaded, infos }
+    }
+
+    /// Says what becomes of the probes in TLS libraries.
+    fn tls(&mut self, settings: Settings) {
+        if !settings.tls {
+            return;
+        }
+        let refused = match &self.loaded {
+            None => Some("it needs the ebpf witness"),
+            Some(loaded) => loaded.tls_refused(),
+        };
+        let reason = refused.unwrap_or("probes in the libraries, as asked; the subject can find them");
+        let info = WitnessInfo { name: "tls".into(), used: refused.is_none(), reason: format!("tls: {reason}") };
+        self.infos.push(info);
     }
 }
 
@@ -45,22 +60,24 @@ pub(super) fn begin(
     wanted: Wanted,
     settings: Settings,
     spec: &Spec,
-    chosen: impl FnOnce(&WitnessInfo) + Send,
+    chosen: impl FnOnce(&[WitnessInfo]) + Send,
 ) -> Result<(Jail, Choice), SessionError> {
     let root = nix::unistd::geteuid().is_root();
     if wanted == Wanted::Notify || (wanted == Wanted::Auto && !root) {
         let reason = if wanted == Wanted::Notify { "as asked" } else { "it needs no privilege; ebpf needs root" };
-        let choice = Choice::new(None, "notify", reason);
-        chosen(&choice.info);
+        let mut choice = Choice::new(None, "notify", reason);
+        choice.tls(settings);
+        chosen(&choice.infos);
         return Ok((Jail::spawn(spec, notify::program())?, choice));
     }
     // This thread will show the kernel's half the planted files.
     let thread = rustix::thread::gettid();
     let (jail, choice) = std::thread::scope(|scope| {
         let loading = scope.spawn(move || {
-            let choice = choose(wanted, Loaded::new(settings, thread));
-            if let Ok(choice) = &choice {
-                chosen(&choice.info);
+            let mut choice = choose(wanted, Loaded::new(settings, thread));
+            if let Ok(choice) = &mut choice {
+                choice.tls(settings);
+                chosen(&choice.infos);
             }
             choice
         });

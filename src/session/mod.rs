@@ -146,14 +146,21 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
             let analysis = Analysis::new(spec.assets.clone(), rules.clone())
                 .map_err(|error| SessionError::Request(error.to_string()))?;
             // None is chosen when there will be no session; what is made here is thrown away then.
-            header.witnesses.extend(chosen.recv());
+            header.witnesses.extend(chosen.recv().unwrap_or_default());
             let writer = Writer::create(output, &header)?;
             let layer_log = writer.layer_log()?;
             Ok::<_, SessionError>((writer, layer_log, analysis, header))
         });
-        let begun = calls::begin(witness, settings, spec, move |info| {
-            tell(Status::Detail(&format!("witness {}", info.reason)));
-            let _ = choose.send(info.clone()); // the other end waits, or has said itself why not
+        let begun = calls::begin(witness, settings, spec, move |infos: &[bundle::WitnessInfo]| {
+            for info in infos {
+                // What was asked for and is not to be had must be said in any case.
+                if info.used {
+                    tell(Status::Detail(&format!("witness {}", info.reason)));
+                } else {
+                    tell(Status::Note(&info.reason));
+                }
+            }
+            let _ = choose.send(infos.to_vec()); // the other end waits, or has said itself why not
         });
         (begun, made.join())
     });

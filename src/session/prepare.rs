@@ -63,6 +63,8 @@ pub struct Request {
     pub ebpf_ring: Option<u32>,
     /// Whether the ebpf witness may not freeze the subject.
     pub ebpf_no_freeze: bool,
+    /// Whether TLS libraries are probed for what passes through them in the clear.
+    pub tls_probes: bool,
 }
 
 /// A session that can be held.
@@ -95,6 +97,11 @@ pub(super) struct Gateway {
 
 /// Makes a session ready.
 pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
+    if request.tls_probes && request.witness == Wanted::Notify {
+        return Err(SessionError::Request(
+            "--tls-probes needs the ebpf witness; leave out --witness notify".to_owned(),
+        ));
+    }
     let mut profile = Profile::load(&request.profile)?;
     if let Some(path) = &request.declaration {
         profile.declare(Declaration::load(path)?);
@@ -182,6 +189,7 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
         everything: request.payload == FULL,
         ring: request.ebpf_ring.unwrap_or(Settings::RING),
         freeze: !request.ebpf_no_freeze,
+        tls: request.tls_probes,
     };
     let options = gateway::Options { allow: request.allow_hosts, ..profile.gateway() };
     let mut notes = place.notes;

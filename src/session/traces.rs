@@ -135,6 +135,14 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         (held.layer.not_kept, "files of the layer of which no copy was kept"),
     ];
     blind.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+    if let Some(probed) = stats.tls {
+        if probed.files == 0 {
+            blind.push("no TLS library was found that could be probed".into());
+        }
+        if probed.refused > 0 {
+            blind.push(format!("{} functions of TLS libraries could not be probed", probed.refused));
+        }
+    }
     blind.extend(stats.error.iter().map(|error| format!("the witness of system calls ended early: {error}")));
     let gateway = &held.gateway;
     blind.extend(gateway.error.iter().map(|error| format!("the gateway ended early: {error}")));

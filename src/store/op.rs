@@ -12,7 +12,7 @@ const NUMBERS: u32 = 1024;
 /// Index of "unknown": a call whose number the table does not know.
 const UNKNOWN: u16 = 0;
 /// Index 0 and the kinds other than calls; names of calls follow.
-const FIXED: [&str; 22] = [
+const FIXED: [&str; 24] = [
     "unknown",
     "process-start",
     "process-image",
@@ -35,6 +35,8 @@ const FIXED: [&str; 22] = [
     Traffic::ALL[9].name(),
     Traffic::ALL[10].name(),
     "counted",
+    "tls-sent",
+    "tls-received",
 ];
 /// Index of the first of the gateway's.
 const TRAFFIC: u16 = 10;
@@ -115,6 +117,8 @@ impl Ops {
             Kind::Notice => 9,
             Kind::Traffic(traffic) => TRAFFIC + traffic as u16,
             Kind::Counted { .. } => COUNTED,
+            Kind::Plaintext { sent: true } => COUNTED + 1,
+            Kind::Plaintext { sent: false } => COUNTED + 2,
         }
     }
 
@@ -144,6 +148,8 @@ mod tests {
                 Kind::TerminalOutput,
                 Kind::Lost,
                 Kind::Notice,
+                Kind::Plaintext { sent: true },
+                Kind::Plaintext { sent: false },
                 Kind::Call { abi: Abi::X86_64, nr: u32::MAX },
             ])
             .chain(Traffic::ALL.map(Kind::Traffic));

@@ -106,6 +106,8 @@ impl Record<'_> {
             Kind::Notice => "notice",
             Kind::Traffic(traffic) => traffic.name(),
             Kind::Counted { .. } => "counted",
+            Kind::Plaintext { sent: true } => "tls-sent",
+            Kind::Plaintext { sent: false } => "tls-received",
         }
     }
 }

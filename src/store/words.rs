@@ -23,6 +23,7 @@ names! {
     /// The word for a witness.
     WITNESSES, WITNESS_WORDS, witness(Witness):
     Ebpf => "ebpf", Notify => "notify", Gateway => "gateway", Layer => "layer", Terminal => "terminal", Jail => "jail",
+    Tls => "tls",
 }
 names! {
     /// The word for an interface.

@@ -43,6 +43,8 @@ pub enum Witness {
     Terminal = 4,
     /// The jail itself: starts, ends, losses.
     Jail = 5,
+    /// What processes hand to TLS libraries and get from them, by probes in the libraries (root).
+    Tls = 6,
 }
 
 /// What the sandbox answered.
@@ -125,6 +127,13 @@ pub enum Kind {
         abi: Abi,
         /// The number in that interface.
         nr: u32,
+    },
+    /// A process handed `payload` to a TLS library to be sent, or got it from there: `object` is the library's function,
+    /// `args[0]` what it returned, `args[1]` the size it was given, `result` how many bytes moved (`-EIO` where it would
+    /// not take them), `target` the peer with whom the thread exchanged bytes meanwhile, where it did.
+    Plaintext {
+        /// To be sent; else it was received.
+        sent: bool,
     },
 }
 

@@ -47,6 +47,8 @@ pub struct Stats {
     pub freezes: u64,
     /// How long it was frozen in all, in nanoseconds.
     pub frozen_ns: u64,
+    /// What of TLS libraries was probed, where that was asked for and could be done.
+    pub tls: Option<ebpf::Probed>,
     /// What ended the witness before the subject's end.
     pub error: Option<String>,
 }

@@ -39,6 +39,8 @@ pub struct Settings {
     pub ring: u32,
     /// Whether the subject is frozen before the ring is full. Only a test wants it not to be.
     pub freeze: bool,
+    /// Whether the functions of TLS libraries are probed.
+    pub tls: bool,
 }
 
 impl Settings {
@@ -118,9 +120,15 @@ pub struct Loaded {
     pub(super) processors: u32,
     pub(super) quiet: Vec<(Abi, u32)>,
     pub(super) settings: Settings,
+    pub(super) tls: Option<String>,
 }
 
 impl Loaded {
+    /// Why TLS libraries will not be probed, though that was asked for.
+    pub fn tls_refused(&self) -> Option<&str> {
+        self.tls.as_deref()
+    }
+
     /// Loads and attaches. `thread` is the one that will call [`super::Witness::start`].
     pub fn new(settings: Settings, thread: rustix::process::Pid) -> Result<Self, EbpfError> {
         // The loader reads the kernel's types for itself, whatever it is given; so do we, beside it.
@@ -181,6 +189,7 @@ impl Loaded {
                 .attach()
                 .map_err(|error| EbpfError::Refused { program: name, cause: chain(&error) })?;
         }
+        let tls = if settings.tls { super::tls::load(&mut ebpf).err() } else { None };
         let missing = |map| move || EbpfError::Map { map, cause: "it is missing".into() };
         let wrong = |map| move |error: MapError| EbpfError::Map { map, cause: chain(&error) };
         let ring = ebpf.take_map("ring").ok_or_else(missing("ring"))?;
@@ -205,6 +214,7 @@ impl Loaded {
             processors,
             quiet: plans.quiet,
             settings,
+            tls,
             ebpf,
         })
     }
@@ -219,7 +229,7 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut BtfTrac
 }
 
 /// An error and what it came of, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -15,6 +15,8 @@ mod reader;
 mod record;
 mod ring;
 mod steps;
+mod symbols;
+mod tls;
 mod urgency;
 
 use std::collections::HashMap;
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 pub use loader::{EbpfError, Loaded, Settings};
+pub use tls::Probed;
 
 use crate::decoy::Asset;
 use crate::event::{Event, Kind, ProcessKey, Queue, Witness as Source};
@@ -58,8 +61,9 @@ pub struct Witness {
     start_ns: u64,
     losses: aya::maps::Array<aya::maps::MapData, u32>,
     processors: u32,
-    // Dropped last: the program leaves the kernel with it.
-    _ebpf: aya::Ebpf,
+    // Dropped last: the program leaves the kernel with it. The prober has it where there is one.
+    _ebpf: Option<aya::Ebpf>,
+    prober: Option<tls::Prober>,
 }
 
 impl Witness {
@@ -82,6 +86,12 @@ impl Witness {
         }
         control([init_pid as u32, 0, 1, 0, 0, 0, 0, 0])?;
         let ring = Arc::new(loaded.ring);
+        let (ebpf, prober, teller) = if loaded.settings.tls && loaded.tls.is_none() {
+            let (prober, teller) = tls::Prober::start(loaded.ebpf, init_pid)?;
+            (None, Some(prober), Some(teller))
+        } else {
+            (Some(loaded.ebpf), None, None)
+        };
         let reader = Reader {
             ring: Arc::clone(&ring),
             queue: Arc::clone(&queue),
@@ -96,6 +106,8 @@ impl Witness {
             parts: HashMap::new(),
             held: 0,
             early: HashMap::new(),
+            tls: teller,
+            peers: HashMap::new(),
             stats: Stats::default(),
         };
         let counts = Arc::new(guard::Counts::default());
@@ -135,7 +147,8 @@ impl Witness {
             start_ns,
             losses: loaded.losses,
             processors: loaded.processors,
-            _ebpf: loaded.ebpf,
+            _ebpf: ebpf,
+            prober,
         })
     }
 
@@ -146,6 +159,8 @@ impl Witness {
             error: Some("the reader of the ebpf witness failed; its last events are missing".into()),
             ..Stats::default()
         });
+        // The reader's end ends the prober.
+        stats.tls = self.prober.and_then(tls::Prober::finish);
         // The guard outlives the reader: a frozen subject must not wait for nobody.
         self.stop_guard.store(true, Ordering::Release);
         if let Some(guard) = self.guard {

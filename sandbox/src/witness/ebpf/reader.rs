@@ -14,10 +14,11 @@ use super::names::Names;
 use super::places::Places;
 use super::record::{self, Head, Item, Items, Role as Part, Type};
 use super::ring::Ring;
+use super::tls::{self, Teller};
 use crate::event::{Abi, Authority, Batch, Decision, Event, Kind, ObjectKind, ProcessKey, Queue, Witness};
 use crate::witness::Stats;
 use crate::witness::plan::{Plan, Plans};
-use crate::witness::syscalls::{self, Watch};
+use crate::witness::syscalls::{self, Category, Watch};
 
 /// How long the reader sleeps when there is nothing to read.
 const IDLE: Duration = Duration::from_millis(4);
@@ -28,6 +29,8 @@ const BYTES_AT_ONCE: usize = 2 << 20;
 const PARTS_MAX: usize = 64 << 20;
 /// Most threads whose items have come ahead; there are as many as threads in the middle of a close.
 const EARLY_MAX: usize = 1 << 12;
+/// Most threads of which it is remembered whom they talk to.
+const PEERS_MAX: usize = 1 << 12;
 
 /// The thread's own.
 pub(super) struct Reader {
@@ -48,6 +51,10 @@ pub(super) struct Reader {
     pub(super) held: usize,
     /// Items that came ahead of their call, by thread.
     pub(super) early: HashMap<u32, Vec<u8>>,
+    /// Where TLS libraries are probed: who attaches to more of them.
+    pub(super) tls: Option<Teller>,
+    /// There, whom each thread last exchanged bytes with by TCP, and when its call began.
+    pub(super) peers: HashMap<u32, (u64, Vec<u8>)>,
     pub(super) stats: Stats,
 }
 
@@ -112,7 +119,8 @@ impl Reader {
                 batch.events.push(Event { args: [status, 0, 0, 0, 0, 0], tid: 0, ..event });
             }
             Type::Part => {
-                let bytes = items.0;
+                // Those of TLS are items, since there is room behind them.
+                let bytes = if head.nr == 0 { items.0 } else { payload(items) };
                 if self.held + bytes.len() > PARTS_MAX {
                     self.held -= self.parts.remove(&head.tid).map_or(0, |part| part.len());
                     self.stats.payloads_cut += 1;
@@ -121,6 +129,7 @@ impl Reader {
                     self.held += bytes.len();
                 }
             }
+            Type::Tls => self.plaintext(&head, items, batch),
             Type::Quiet => self.counts(&head, items, batch),
             Type::Early => {
                 if self.early.len() < EARLY_MAX {
@@ -182,6 +191,9 @@ impl Reader {
                 _ => {}
             }
         }
+        if let Some(tls) = &mut self.tls {
+            tls.notice(batch.bytes(program.bytes), true);
+        }
         self.stats.calls += 1;
         self.stats.payloads_cut += u64::from(head.flags & record::CUT != 0);
         let image = Event { time_ns: event.time_ns + head.duration, ..self.event(head, Kind::ProcessImage) };
@@ -194,6 +206,31 @@ impl Reader {
             payload_len: event.payload_len,
             ..image
         });
+    }
+
+    /// What a process handed to a TLS library, or got from it.
+    fn plaintext(&mut self, head: &Head, items: Items<'_>, batch: &mut Batch) {
+        let (name, sent) = tls::function(head.nr);
+        let mut event = self.event(head, Kind::Plaintext { sent });
+        event.witness = Witness::Tls;
+        event.args = head.args;
+        event.duration_ns = Some(head.duration);
+        // Libraries number their own errors; the number is the first argument.
+        event.result = Some(if head.result > 0 { head.result } else { -i64::from(libc::EIO) });
+        event.payload_len = head.total;
+        (event.object_kind, event.object) = (ObjectKind::Other, batch.put(name.as_bytes()));
+        // What it exchanged within the call went to whom the bytes are for.
+        if let Some((time, peer)) = self.peers.get(&head.tid)
+            && (head.time..=head.time.saturating_add(head.duration)).contains(time)
+        {
+            (event.target_kind, event.target) = (ObjectKind::Tcp, batch.put(peer));
+        }
+        let rest = if self.held > 0 { self.parts.remove(&head.tid).unwrap_or_default() } else { Vec::new() };
+        self.held -= rest.len();
+        let first = payload(items);
+        event.payload = if rest.is_empty() { batch.put(first) } else { batch.put(&[first, &rest].concat()) };
+        self.stats.memory_failed += u64::from(head.flags & record::UNREADABLE != 0);
+        batch.events.push(event);
     }
 
     fn call(&mut self, head: &Head, items: Items<'_>, batch: &mut Batch) {
@@ -230,6 +267,7 @@ impl Reader {
         if let Some(plan) = plan {
             self.contents(head, &plan, &parts, &mut event, batch);
             self.notice(head, &plan, &event, batch);
+            self.notice_tls(head, &plan, &event, batch);
         }
         if event.payload_len > u64::from(event.payload.len) && !event.payload.is_empty() {
             self.stats.payloads_cut += 1;
@@ -250,4 +288,32 @@ impl Reader {
             }
         }
     }
+
+    /// Where TLS is watched: which of its libraries is opened, and whom a thread talks to.
+    fn notice_tls(&mut self, head: &Head, plan: &Plan, event: &Event, batch: &Batch) {
+        let Some(tls) = self.tls.as_mut().filter(|_| head.result >= 0) else { return };
+        if matches!(plan.call.name, "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "mount") {
+            tls.forget();
+        }
+        match (plan.call.category, event.object_kind) {
+            (Category::Open, ObjectKind::File) => tls.notice(batch.bytes(event.object), false),
+            (Category::Send | Category::Receive | Category::Write | Category::Read, ObjectKind::Tcp) => {
+                if self.peers.len() >= PEERS_MAX {
+                    self.peers.clear();
+                }
+                let (time, peer) = self.peers.entry(head.tid).or_default();
+                *time = head.time;
+                peer.clear();
+                peer.extend_from_slice(batch.bytes(event.object));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The payload among a record's items.
+fn payload(items: Items<'_>) -> &[u8] {
+    let mut items = items;
+    let found = items.find_map(|item| if let Item::Payload(bytes) = item { Some(bytes) } else { None });
+    found.unwrap_or_default()
 }

@@ -22,6 +22,8 @@ pub(super) enum Type {
     Quiet,
     /// Items of the thread's call, read before it did away with them.
     Early,
+    /// One call of a function of a TLS library.
+    Tls,
 }
 
 /// It never entered: a filter or a tracer answered it.
@@ -145,6 +147,7 @@ pub(super) fn head(bytes: &[u8]) -> Option<(Head, Items<'_>)> {
         5 => Type::Part,
         6 => Type::Quiet,
         7 => Type::Early,
+        8 => Type::Tls,
         _ => return None,
     };
     let abi = match bytes.get(1)? {
