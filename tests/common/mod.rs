@@ -236,10 +236,11 @@ impl Lab {
         if !program.exists() {
             let built = Command::new("cc")
                 .args(["-O1", "-Wall", "-pthread"])
-                .args(options)
                 .arg("-o")
                 .arg(&program)
                 .arg(&source)
+                // Libraries among them have to come behind what needs them.
+                .args(options)
                 .output()
                 .expect("cc is installed");
             assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

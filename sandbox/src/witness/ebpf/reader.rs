@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_millis(4);
 /// Most records and bytes that go into the queue at once.
 const AT_ONCE: usize = 4096;
 const BYTES_AT_ONCE: usize = 2 << 20;
+/// `mmap` of i386 with its arguments in memory, and of x86-64 with the same ones in registers.
+const OLD_MMAP: u32 = 90;
+const MMAP: u32 = 9;
 /// Most bytes kept of payloads whose call has not come.
 const PARTS_MAX: usize = 64 << 20;
 /// Most threads whose items have come ahead; there are as many as threads in the middle of a close.
@@ -246,6 +249,8 @@ impl Reader {
         event.payload_len = head.total;
         self.stats.calls += 1;
         let plan = match head.abi {
+            // Its arguments stood in memory, in the order of x86-64.
+            Abi::I386 if nr == OLD_MMAP => self.plans.of(Abi::X86_64, MMAP).copied(),
             Abi::X86_64 | Abi::I386 => self.plans.of(head.abi, nr).copied(),
             Abi::X32 | Abi::Unknown => None,
         };
@@ -256,6 +261,10 @@ impl Reader {
             },
             plan => (plan, None),
         };
+        // What stands in the registers that a call does not look at is none of its arguments.
+        for unused in event.args.iter_mut().skip(plan.map_or(6, |plan| plan.call.args.len())) {
+            *unused = 0;
+        }
         if head.flags & record::NO_ENTER != 0 {
             self.answered(plan, &mut event);
         }
