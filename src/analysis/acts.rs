@@ -148,7 +148,7 @@ impl Analysis {
     fn read(&mut self, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
         let Some(object) = record.object else { return };
         // The payload of openat2 is its flags.
-        let carries = phrase != "opened";
+        let carries = phrase != "opened" && &*object.name != HOSTS;
         let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
@@ -754,6 +754,9 @@ impl Analysis {
         hits
     }
 }
+
+/// Every program that looks up a name reads this file, and the machine's own name stands in it: no interest in that.
+const HOSTS: &[u8] = b"/etc/hosts";
 
 /// By which way bytes go to an object, or come from it.
 fn channel(record: &Record<'_>, object: &Object) -> Channel {

@@ -7,7 +7,7 @@
 
 mod observer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ pub use observer::{Observer, Touched};
 /// waits at most `TAKE` in the queue and `FLUSH + TAKE` in the writer, 200 ms, before the
 /// thread that writes gets it.
 const TAKE: Duration = Duration::from_millis(40);
+/// How long what the gateway saw waits for the call behind it.
+const WAIT: Duration = Duration::from_millis(60);
+/// Most that waits; more is taken as it comes, without a process.
+const MAX_WAITING: usize = 4096;
 /// How long a row may wait in the writer.
 const FLUSH: Duration = Duration::from_millis(120);
 /// Events between two looks at the clock.
@@ -90,16 +94,21 @@ pub fn run(
         processes: ProcessTable::default(),
         error: None,
         callers: HashMap::new(),
+        waiting: VecDeque::new(),
         unwritten_since: None,
     };
     let mut batch = Batch::default();
     while queue.take(&mut batch, TAKE) {
         for event in &batch.events {
+            if ingest.waits(&batch, event, writer) {
+                continue;
+            }
             ingest.event(&batch, event, observer, writer);
             if ingest.counter.events().is_multiple_of(STRIDE) {
                 ingest.flush_if_due(writer);
             }
         }
+        ingest.waited(WAIT, observer, writer);
         ingest.findings(observer, writer);
         ingest.flush_if_due(writer);
         progress(Progress {
@@ -109,6 +118,7 @@ pub fn run(
             failed: ingest.error.is_some(),
         });
     }
+    ingest.waited(Duration::ZERO, observer, writer);
     ingest.findings(observer, writer);
     ingest.write(writer, Writer::flush);
     let mut totals = ingest.counter.totals();
@@ -129,6 +139,8 @@ struct Ingest {
     error: Option<BundleError>,
     /// Who last had to do with a peer, by the number of its object.
     callers: HashMap<u32, ProcessKey>,
+    /// What the gateway saw before the call behind it has come, each alone in a batch, and since when it waits.
+    waiting: VecDeque<(Instant, Batch)>,
     /// When the oldest row that waits in the writer came.
     unwritten_since: Option<Instant>,
 }
@@ -168,6 +180,37 @@ impl Ingest {
             debug_assert_eq!(written, interned.id);
         }
         Some((interned.id, interned.object))
+    }
+
+    /// Whether an event is kept back: the gateway hears of a connection before the witness of calls has told who made
+    /// it. It is taken up when that is known, or after [`WAIT`].
+    fn waits(&mut self, batch: &Batch, event: &Event, writer: &mut Writer) -> bool {
+        let unknown = matches!(event.kind, Kind::Traffic(_)) && event.process == ProcessKey::default();
+        if !unknown || event.object.is_empty() || self.waiting.len() >= MAX_WAITING {
+            return false;
+        }
+        if event.args[1] != 0 && self.processes.by_host_pid(event.args[1] as u32).is_some() {
+            return false;
+        }
+        let object = self.object(writer, event.object_kind, batch.bytes(event.object));
+        if object.is_some_and(|(id, _)| self.callers.contains_key(&id)) {
+            return false;
+        }
+        let mut alone = Batch::default();
+        let [object, target, detail, payload] =
+            [event.object, event.target, event.detail, event.payload].map(|span| alone.put(batch.bytes(span)));
+        alone.events.push(Event { object, target, detail, payload, ..*event });
+        self.waiting.push_back((Instant::now(), alone));
+        true
+    }
+
+    /// Takes up what has waited for this long.
+    fn waited(&mut self, time: Duration, observer: &mut impl Observer, writer: &mut Writer) {
+        while let Some((_, alone)) = self.waiting.pop_front_if(|(since, _)| since.elapsed() >= time) {
+            for event in &alone.events {
+                self.event(&alone, event, observer, writer);
+            }
+        }
     }
 
     /// Whose doing an event was. The gateway knows a host process id at best; where it does not, the one that last

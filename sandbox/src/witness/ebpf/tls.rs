@@ -61,8 +61,6 @@ pub(super) fn function(number: u32) -> (&'static str, bool) {
 const DIRECTORIES: [&str; 5] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/lib64"];
 /// Most files that get probes in one session.
 const FILES_MAX: usize = 256;
-/// Most threads that take probes away.
-const FINISHERS: usize = 64;
 /// Most files that wait to be looked at; more are left out.
 const WAITING: usize = 1024;
 /// Most bytes of files that are looked at in one session: the subject may make any number, of any size.
@@ -235,16 +233,11 @@ impl Prober {
     /// Takes the probes away; the teller must be gone.
     pub(super) fn finish(self) -> Option<Probed> {
         self.over.store(true, Ordering::Relaxed);
-        let mut attacher = self.thread.join().ok()?;
-        // The kernel waits for every task before each is gone (a tenth of a second), and for many together no longer than
-        // for one. Nobody needs to wait for that but the kernel itself, when belljar ends.
-        let share = attacher.links.len().div_ceil(FINISHERS).max(1);
-        while !attacher.links.is_empty() {
-            let links = attacher.links.split_off(attacher.links.len().saturating_sub(share));
-            // Without a thread they are dropped here, one by one.
-            let _ = std::thread::Builder::new().name("belljar-tls-end".into()).spawn(move || drop(links));
-        }
-        Some(attacher.probed)
+        let Attacher { links, probed, ebpf, .. } = self.thread.join().ok()?;
+        // The kernel takes a tenth of a second for each, one after the other however they are closed; what is left to do for
+        // the recording goes on beside it. Without a thread they are dropped here.
+        let _ = std::thread::Builder::new().name("belljar-tls-end".into()).spawn(move || drop((links, ebpf)));
+        Some(probed)
     }
 }
 
