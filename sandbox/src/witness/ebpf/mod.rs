@@ -28,13 +28,13 @@ pub use loader::{EbpfError, Loaded, Settings};
 pub use tls::Probed;
 
 use crate::decoy::Asset;
-use crate::event::{Event, Kind, ProcessKey, Queue, Witness as Source};
+use crate::event::Queue;
 use crate::jail::{Freezer, monotonic_ns};
 use crate::witness::Stats;
 use crate::witness::plan::Plans;
 use names::Names;
 use places::Places;
-use reader::Reader;
+use reader::{Reader, push_loss};
 
 /// What the witness works with.
 pub struct Context<'a> {
@@ -171,12 +171,8 @@ impl Witness {
         // What was lost after the last record that found room.
         let lost: u64 = (0..self.processors).filter_map(|cpu| self.losses.get(&cpu, 0).ok()).map(u64::from).sum();
         if lost > 0 {
-            let pushed = self.queue.push(|batch| {
-                let detail = batch.put(b"the ring was full");
-                let time = monotonic_ns().saturating_sub(self.start_ns);
-                let event = Event::new(time, Source::Ebpf, Kind::Lost, ProcessKey(0), 0);
-                batch.events.push(Event { args: [lost, 0, 0, 0, 0, 0], detail, ..event });
-            });
+            let time = monotonic_ns().saturating_sub(self.start_ns);
+            let pushed = self.queue.push(|batch| push_loss(lost, time, batch));
             stats.lost += if pushed.is_err() { lost } else { 0 };
         }
         stats

@@ -104,7 +104,8 @@ impl Reader {
             return;
         };
         if head.lost > 0 {
-            self.lost(head.lost.into(), head.time, batch);
+            self.stats.lost_records += u64::from(head.lost);
+            push_loss(head.lost.into(), head.time.saturating_sub(self.start_ns), batch);
         }
         match head.kind {
             Type::Call => self.call(&head, items, batch),
@@ -145,15 +146,6 @@ impl Reader {
     fn event(&self, head: &Head, kind: Kind) -> Event {
         let time = head.time.saturating_sub(self.start_ns);
         Event::new(time, Witness::Ebpf, kind, ProcessKey(head.process), head.tid)
-    }
-
-    /// Puts a loss where it happened.
-    pub(super) fn lost(&mut self, count: u64, time: u64, batch: &mut Batch) {
-        self.stats.lost_records += count;
-        let detail = batch.put(b"the ring was full");
-        let time = time.saturating_sub(self.start_ns);
-        let event = Event::new(time, Witness::Ebpf, Kind::Lost, ProcessKey(0), 0);
-        batch.events.push(Event { args: [count, 0, 0, 0, 0, 0], detail, ..event });
     }
 
     fn counts(&mut self, head: &Head, items: Items<'_>, batch: &mut Batch) {
@@ -325,4 +317,11 @@ fn payload(items: Items<'_>) -> &[u8] {
     let mut items = items;
     let found = items.find_map(|item| if let Item::Payload(bytes) = item { Some(bytes) } else { None });
     found.unwrap_or_default()
+}
+
+/// Puts a loss where it happened: `time_ns` counts from the session's start.
+pub(super) fn push_loss(count: u64, time_ns: u64, batch: &mut Batch) {
+    let detail = batch.put(b"the ring was full");
+    let event = Event::new(time_ns, Witness::Ebpf, Kind::Lost, ProcessKey(0), 0);
+    batch.events.push(Event { args: [count, 0, 0, 0, 0, 0], detail, ..event });
 }
