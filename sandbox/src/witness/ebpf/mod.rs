@@ -173,6 +173,7 @@ impl Witness {
         if lost > 0 {
             let time = monotonic_ns().saturating_sub(self.start_ns);
             let pushed = self.queue.push(|batch| push_loss(lost, time, batch));
+            stats.lost_records += lost;
             stats.lost += if pushed.is_err() { lost } else { 0 };
         }
         stats
