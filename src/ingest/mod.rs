@@ -6,8 +6,9 @@
 //! subject that can tell.
 
 mod observer;
+mod waiting;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,15 +19,18 @@ use crate::bundle::{BundleError, Row, Writer};
 use crate::store::{AssetSet, Counter, Interner, Object, ProcessTable, Record, Totals, Verbs, ops};
 
 pub use observer::{Observer, Touched};
+use waiting::Waiting;
 
 /// How long the queue is waited for; with [`FLUSH`] it bounds what a crash can lose: an event
 /// waits at most `TAKE` in the queue and `FLUSH + TAKE` in the writer, 200 ms, before the
 /// thread that writes gets it.
 const TAKE: Duration = Duration::from_millis(40);
-/// How long what the gateway saw waits for the call behind it.
+/// How long what the gateway saw of an unknown caller waits for the call behind it.
 const WAIT: Duration = Duration::from_millis(60);
-/// Most that waits; more is taken as it comes, without a process.
-const MAX_WAITING: usize = 4096;
+/// A call that has begun before something was seen of it has ended this much later, at the latest, as a rule.
+const CALL_NS: u64 = 20_000_000;
+/// Longest that anything waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a row may wait in the writer.
 const FLUSH: Duration = Duration::from_millis(120);
 /// Events between two looks at the clock.
@@ -94,21 +98,33 @@ pub fn run(
         processes: ProcessTable::default(),
         error: None,
         callers: HashMap::new(),
-        waiting: VecDeque::new(),
+        waiting: Waiting::default(),
         unwritten_since: None,
     };
     let mut batch = Batch::default();
-    while queue.take(&mut batch, TAKE) {
+    loop {
+        let told = queue.told();
+        // Who tells at once has told of a call before anybody can have seen what it does.
+        let told = if told == u64::MAX { told } else { told.saturating_sub(CALL_NS) };
+        if !queue.take(&mut batch, TAKE) {
+            break;
+        }
         for event in &batch.events {
-            if ingest.waits(&batch, event, writer) {
+            if matches!(event.kind, Kind::Traffic(_) | Kind::TerminalOutput) {
+                if let Some(oldest) = ingest.waiting.make_room() {
+                    ingest.alone(&oldest, observer, writer);
+                }
+                ingest.waiting.put(&batch, event);
                 continue;
             }
+            // A call that began later may follow from what was seen: a connection from its name's resolution.
+            ingest.waited(event.time_ns, observer, writer);
             ingest.event(&batch, event, observer, writer);
             if ingest.counter.events().is_multiple_of(STRIDE) {
                 ingest.flush_if_due(writer);
             }
         }
-        ingest.waited(WAIT, observer, writer);
+        ingest.waited(told, observer, writer);
         ingest.findings(observer, writer);
         ingest.flush_if_due(writer);
         progress(Progress {
@@ -118,7 +134,9 @@ pub fn run(
             failed: ingest.error.is_some(),
         });
     }
-    ingest.waited(Duration::ZERO, observer, writer);
+    while let Some(alone) = ingest.waiting.pop_if(|_, _, _| true) {
+        ingest.alone(&alone, observer, writer);
+    }
     ingest.findings(observer, writer);
     ingest.write(writer, Writer::flush);
     let mut totals = ingest.counter.totals();
@@ -139,8 +157,7 @@ struct Ingest {
     error: Option<BundleError>,
     /// Who last had to do with a peer, by the number of its object.
     callers: HashMap<u32, ProcessKey>,
-    /// What the gateway saw before the call behind it has come, each alone in a batch, and since when it waits.
-    waiting: VecDeque<(Instant, Batch)>,
+    waiting: Waiting,
     /// When the oldest row that waits in the writer came.
     unwritten_since: Option<Instant>,
 }
@@ -182,34 +199,29 @@ impl Ingest {
         Some((interned.id, interned.object))
     }
 
-    /// Whether an event is kept back: the gateway hears of a connection before the witness of calls has told who made
-    /// it. It is taken up when that is known, or after [`WAIT`].
-    fn waits(&mut self, batch: &Batch, event: &Event, writer: &mut Writer) -> bool {
-        let unknown = matches!(event.kind, Kind::Traffic(_)) && event.process == ProcessKey::default();
-        if !unknown || event.object.is_empty() || self.waiting.len() >= MAX_WAITING {
-            return false;
+    /// Takes up what was seen until `time_ns`, if who called is known or has been waited for.
+    fn waited(&mut self, time_ns: u64, observer: &mut impl Observer, writer: &mut Writer) {
+        loop {
+            let (processes, interner, callers) = (&self.processes, &self.interner, &self.callers);
+            let ready = |since: Instant, alone: &Batch, event: &Event| {
+                let caller = event.args[1] as u32;
+                let known = !matches!(event.kind, Kind::Traffic(_))
+                    || event.object.is_empty()
+                    || (caller != 0 && processes.by_host_pid(caller).is_some())
+                    || interner
+                        .known(event.object_kind, alone.bytes(event.object))
+                        .is_some_and(|id| callers.contains_key(&id));
+                let waited = since.elapsed();
+                waited >= LONGEST_WAIT || (event.time_ns <= time_ns && (known || waited >= WAIT))
+            };
+            let Some(alone) = self.waiting.pop_if(ready) else { return };
+            self.alone(&alone, observer, writer);
         }
-        if event.args[1] != 0 && self.processes.by_host_pid(event.args[1] as u32).is_some() {
-            return false;
-        }
-        let object = self.object(writer, event.object_kind, batch.bytes(event.object));
-        if object.is_some_and(|(id, _)| self.callers.contains_key(&id)) {
-            return false;
-        }
-        let mut alone = Batch::default();
-        let [object, target, detail, payload] =
-            [event.object, event.target, event.detail, event.payload].map(|span| alone.put(batch.bytes(span)));
-        alone.events.push(Event { object, target, detail, payload, ..*event });
-        self.waiting.push_back((Instant::now(), alone));
-        true
     }
 
-    /// Takes up what has waited for this long.
-    fn waited(&mut self, time: Duration, observer: &mut impl Observer, writer: &mut Writer) {
-        while let Some((_, alone)) = self.waiting.pop_front_if(|(since, _)| since.elapsed() >= time) {
-            for event in &alone.events {
-                self.event(&alone, event, observer, writer);
-            }
+    fn alone(&mut self, alone: &Batch, observer: &mut impl Observer, writer: &mut Writer) {
+        for event in &alone.events {
+            self.event(alone, event, observer, writer);
         }
     }
 

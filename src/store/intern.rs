@@ -74,6 +74,11 @@ impl Interner {
         Interned { id, object, new: true }
     }
 
+    /// The number of an object that has one.
+    pub fn known(&self, kind: ObjectKind, name: &[u8]) -> Option<u32> {
+        self.known.get(&(kind, name) as &dyn ObjectKey).copied()
+    }
+
     /// How many numbers were given out.
     pub fn count(&self) -> u32 {
         self.next

@@ -5,6 +5,7 @@
 //! the subject: nothing is ever dropped here. Memory is bounded by [`Queue::new`]'s limits times
 //! two (one batch being filled, one being worked on).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub struct Queue {
     emptied: Condvar,
     max_events: usize,
     max_bytes: usize,
+    told: AtomicU64,
 }
 
 impl Queue {
@@ -40,6 +42,7 @@ impl Queue {
             emptied: Condvar::new(),
             max_events: max_events.max(1),
             max_bytes: max_bytes.max(1),
+            told: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -86,6 +89,18 @@ impl Queue {
         drop(state);
         self.emptied.notify_all();
         more
+    }
+
+    /// For the witness of calls, where it tells late: every call that ended before `time_ns` (from the session's start)
+    /// is in the queue, or was. Unless this is said, it tells at once.
+    pub fn has_told(&self, time_ns: u64) {
+        self.told.store(time_ns, Ordering::Release);
+    }
+
+    /// Up to when the witness of calls has told all, in nanoseconds from the session's start. Asked before
+    /// [`Queue::take`], it is true of what was taken.
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     /// No more events will come: producers get [`Closed`], the consumer drains what is left.

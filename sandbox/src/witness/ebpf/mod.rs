@@ -92,6 +92,7 @@ impl Witness {
         } else {
             (Some(loaded.ebpf), None, None)
         };
+        queue.has_told(0);
         let reader = Reader {
             ring: Arc::clone(&ring),
             queue: Arc::clone(&queue),
@@ -108,6 +109,7 @@ impl Witness {
             early: HashMap::new(),
             tls: teller,
             peers: HashMap::new(),
+            last: start_ns,
             stats: Stats::default(),
         };
         let counts = Arc::new(guard::Counts::default());

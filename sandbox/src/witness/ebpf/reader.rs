@@ -16,6 +16,7 @@ use super::record::{self, Head, Item, Items, Role as Part, Type};
 use super::ring::Ring;
 use super::tls::{self, Teller};
 use crate::event::{Abi, Authority, Batch, Decision, Event, Kind, ObjectKind, ProcessKey, Queue, Witness};
+use crate::jail::monotonic_ns;
 use crate::witness::Stats;
 use crate::witness::plan::{Plan, Plans};
 use crate::witness::syscalls::{self, Category, Watch};
@@ -58,6 +59,8 @@ pub(super) struct Reader {
     pub(super) tls: Option<Teller>,
     /// There, whom each thread last exchanged bytes with by TCP, and when its call began.
     pub(super) peers: HashMap<u32, (u64, Vec<u8>)>,
+    /// When what was read last had happened, by the kernel's clock.
+    pub(super) last: u64,
     pub(super) stats: Stats,
 }
 
@@ -67,10 +70,13 @@ impl Reader {
         let mut epoch = self.names.epoch;
         loop {
             let stopping = stop.load(Ordering::Acquire);
+            let now = monotonic_ns();
             if self.ring.is_empty() {
                 if stopping {
+                    self.queue.has_told(u64::MAX);
                     return self.stats;
                 }
+                self.told(now);
                 std::thread::sleep(IDLE);
                 continue;
             }
@@ -81,11 +87,17 @@ impl Reader {
                     self.stats.lost += 1;
                 }
             }
+            self.told(self.last);
             if self.names.epoch != epoch {
                 epoch = self.names.epoch;
                 new_epoch(epoch);
             }
         }
+    }
+
+    /// Every call that ended before `time` (by the kernel's clock) is in the queue.
+    fn told(&self, time: u64) {
+        self.queue.has_told(time.saturating_sub(self.start_ns));
     }
 
     fn drain(&mut self, batch: &mut Batch) {
@@ -103,6 +115,7 @@ impl Reader {
             self.stats.internal_errors += 1;
             return;
         };
+        self.last = head.time.saturating_add(head.duration);
         if head.lost > 0 {
             self.stats.lost_records += u64::from(head.lost);
             push_loss(head.lost.into(), head.time.saturating_sub(self.start_ns), batch);
