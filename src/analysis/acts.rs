@@ -16,6 +16,7 @@ use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
 use super::place::{Place, place};
+use super::lineage::Lineage;
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -57,6 +58,29 @@ impl Analysis {
                 self.read(record, touched, "mapped");
                 if let Some(object) = record.object.filter(|_| write) {
                     self.wrote(object, record);
+                    let flow = self.flow(object);
+                    self.share(record, flow, true, "mapped for writing", &object.name);
+                }
+            }
+            // Each such map is one of its own.
+            Act::Share => {
+                self.share(record, self.hasher.any(("map", record.seq)), true, "has memory in common with others", b"");
+            }
+            Act::Attach { write } => {
+                let flow = self.hasher.any(("segment", record.args[0]));
+                self.share(record, flow, write, "has a segment of memory in common with others", b"");
+            }
+            Act::Post => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.pour(record, flow, "left a message", b"");
+            }
+            Act::Fetch => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.draw(record, flow, "took a message", b"");
+            }
+            Act::Accept => {
+                if let (Some(process), Some(object)) = (record.process, record.object) {
+                    self.lineage.listen(process.key, self.flow(object));
                 }
             }
             Act::Receive => self.read(record, touched, "received from"),
@@ -74,14 +98,17 @@ impl Analysis {
                 self.copy(record, touched, from, to);
             }
             Act::Connect => self.connect(record, touched),
-            Act::Bind => {
-                if let (Some(process), Some(object)) = (record.process, record.object) {
-                    self.lineage.listen(process.key, self.flow(object));
-                }
-                self.names(record, touched, record.object);
-            }
+            Act::Bind => self.names(record, touched, record.object),
             Act::Rename => self.rename(call.name, record, touched),
-            Act::Make => self.names(record, touched, record.object),
+            Act::Make => {
+                self.names(record, touched, record.object);
+                if let Some(object) = record.object.filter(|_| is_fifo(call.name, record)) {
+                    let flow = self.flow(object);
+                    if self.fifos.len() < MAX_WRITERS {
+                        self.fifos.insert(flow);
+                    }
+                }
+            }
             Act::Remove | Act::Truncate => {
                 let named = self.paths.of(record.object);
                 for asset in named.iter() {
@@ -168,14 +195,12 @@ impl Analysis {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
         }
+        let place = if self.fifos.contains(&flow) { Place::Local } else { place };
         if let Some(process) = record.process.filter(|_| place == Place::Local) {
             self.lineage.listen(process.key, flow);
         }
-        if let Some(process) = record.process.filter(|_| known != 0) {
-            let item = stepper(record, phrase, &object.name);
-            let mut lineage = std::mem::take(&mut self.lineage);
-            lineage.draw(process.key, flow, || Some(item(self)));
-            self.lineage = lineage;
+        if known != 0 {
+            self.draw(record, flow, phrase, &object.name);
         }
         self.hits = hits;
     }
@@ -190,14 +215,14 @@ impl Analysis {
         let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
-            Place::Disk => {
+            Place::Disk if !self.fifos.contains(&flow) => {
                 // Its own place is where it was already.
                 hits.retain(|id| !own.contains(id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
@@ -208,11 +233,11 @@ impl Analysis {
                     self.reached(record, touched, &to, sent, hits.assets());
                 }
             }
-            Place::Local => {
+            Place::Local | Place::Disk => {
                 for asset in hits.assets().iter() {
                     self.imply(asset, hits.of(asset), record, touched);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
             }
             Place::Nowhere => {}
         }
@@ -330,13 +355,13 @@ impl Analysis {
                     self.put(asset, record, touched, to, "copied to");
                 }
                 self.wrote(to, record);
-                self.pour(record, to, flow, "copied to");
+                self.pour(record, flow, "copied to", &to.name);
             }
             Place::Remote => {
                 let to = self.by_name(to);
                 self.reached(record, touched, &to, "copied to", AssetSet::default());
             }
-            Place::Local => self.pour(record, to, flow, "copied to"),
+            Place::Local => self.pour(record, flow, "copied to", &to.name),
             Place::Nowhere => {}
         }
     }
@@ -377,12 +402,18 @@ impl Analysis {
         if let Some(detector) = detectors::by_place(&to.name) {
             self.attempt(detector, record, touched, &to.name, channel(record, to));
         }
+        if ending(record).0 == Ending::Succeeded && name.starts_with("link") {
+            self.lineage.link(self.flow(from), self.flow(to));
+        }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
             if whole.0 != 0 && self.moved.len() < MAX_WRITERS {
                 self.moved.insert(old);
             }
             self.lineage.rename(old, new);
+            if self.fifos.remove(&old) {
+                self.fifos.insert(new);
+            }
             if let Some(writer) = self.writers.remove(&old) {
                 self.writers.insert(new, writer);
             }
@@ -685,7 +716,7 @@ impl Analysis {
     /// The process holds the asset from now on.
     fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
         let Some(process) = record.process else { return };
-        let mut lineage = std::mem::take(&mut self.lineage);
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
         lineage.gain(process.key, asset, || Arc::from([self.item(record, Some(process), phrase, thing, link)]));
         self.lineage = lineage;
     }
@@ -711,11 +742,35 @@ impl Analysis {
     }
 
     /// What the process holds goes into the object.
-    fn pour(&mut self, record: &Record<'_>, to: &Object, flow: u64, phrase: &'static str) {
+    fn pour(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
-        let item = stepper(record, phrase, &to.name);
-        let mut lineage = std::mem::take(&mut self.lineage);
-        lineage.pour(process.key, flow, self.followed, || Some(item(self)));
+        self.follow(record, phrase, thing, |lineage, step| {
+            lineage.pour(process.key, flow, step);
+        });
+    }
+
+    /// The process gets what is in the object.
+    fn draw(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.draw(process.key, flow, step));
+    }
+
+    /// The process has the object in its memory.
+    fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.share(process.key, flow, writes, step));
+    }
+
+    /// Lends lineage out, with the step of the chain that this event is, which is made only when it is needed.
+    fn follow(
+        &mut self,
+        record: &Record<'_>,
+        phrase: &'static str,
+        thing: &[u8],
+        act: impl FnOnce(&mut Lineage, &dyn Fn() -> Option<ChainItem>),
+    ) {
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
+        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, Link::Lineage)));
         self.lineage = lineage;
     }
 
@@ -772,11 +827,12 @@ fn is_peer(object: &Object) -> bool {
         && !object.name.is_empty()
 }
 
-/// A chain item of lineage, made only when it is needed.
-fn stepper<'r>(
-    record: &'r Record<'r>,
-    phrase: &'static str,
-    thing: &'r [u8],
-) -> impl Fn(&Analysis) -> ChainItem + use<'r> {
-    move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
+/// Whether the call makes a named pipe: S_IFIFO (inode(7)).
+fn is_fifo(name: &str, record: &Record<'_>) -> bool {
+    let mode = match name {
+        "mknod" => record.args[1],
+        "mknodat" => record.args[2],
+        _ => 0,
+    };
+    mode & FORMAT == 0o010_000
 }

@@ -42,6 +42,19 @@ pub(super) enum Act {
     Connect,
     /// Answers at the object.
     Bind,
+    /// Takes a connection that came to the object.
+    Accept,
+    /// Has memory in common with the processes it makes.
+    Share,
+    /// Has the memory in common that the first argument numbers; `write` when it can write there.
+    Attach {
+        /// Not read-only.
+        write: bool,
+    },
+    /// Hands a message to the queue that the first argument numbers.
+    Post,
+    /// Takes one from it.
+    Fetch,
     /// Gives the object the target as its (second) name.
     Rename,
     /// Makes the object, a new name; its detail may name more.
@@ -67,6 +80,8 @@ enum Sort {
     OpenHow,
     /// A map of something, or of nothing.
     Map,
+    /// A segment of shared memory.
+    Attach,
 }
 
 /// The sort of every call, by the number of its name in [`ops`].
@@ -87,6 +102,8 @@ pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
         // struct open_how begins with the flags, 64 bits (openat2(2)).
         Sort::OpenHow => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
         Sort::Map => map(record.args[2], record.args[3], record.object),
+        // SHM_RDONLY (shmat(2)).
+        Sort::Attach => Act::Attach { write: record.args[2] & 0o10_000 == 0 },
     }
 }
 
@@ -107,6 +124,10 @@ fn named(name: &str) -> Sort {
         "openat" => return Sort::Open(2),
         "openat2" => return Sort::OpenHow,
         "mmap" | "mmap2" => return Sort::Map,
+        "shmat" => return Sort::Attach,
+        "msgsnd" => Act::Post,
+        "msgrcv" => Act::Fetch,
+        "accept" | "accept4" => Act::Accept,
         "creat" => Act::Open { read: false, write: true, truncate: true },
         "sendfile" | "sendfile64" => Act::Copy { object_is_destination: true },
         "splice" | "tee" | "copy_file_range" => Act::Copy { object_is_destination: false },
@@ -135,8 +156,10 @@ fn open(flags: u64) -> Act {
 
 /// PROT_WRITE is 2, MAP_SHARED 1, MAP_SHARED_VALIDATE 3 (mmap(2)).
 fn map(prot: u64, flags: u64, object: Option<&Object>) -> Act {
-    if object.is_none() {
-        return Act::Other;
+    let write = prot & 2 != 0 && flags & 1 != 0;
+    match object {
+        Some(_) => Act::Map { write },
+        None if write => Act::Share,
+        None => Act::Other,
     }
-    Act::Map { write: prot & 2 != 0 && flags & 1 != 0 }
 }

@@ -85,9 +85,8 @@ pub struct Analysis {
     assets: Vec<Asset>,
     rules: Rules,
     paths: AssetPaths,
-    /// Assets that lineage follows beyond the process that read them: not the machine's own
-    /// identity, which half of all software looks up.
-    followed: AssetSet,
+    /// Named pipes that the subject made: paths that keep nothing.
+    fifos: HashSet<u64>,
     matcher: Matcher,
     lineage: Lineage,
     ledger: Ledger,
@@ -121,6 +120,7 @@ impl Analysis {
     /// Analysis of a session with these assets under these rules. The index of an asset is its
     /// bit in [`AssetSet`]; assets past its capacity are not looked for.
     pub fn new(assets: Vec<Asset>, rules: Rules) -> Result<Self, Error> {
+        // Not the machine's own identity, which half of all software looks up.
         let mut followed = AssetSet::default();
         for (index, asset) in assets.iter().enumerate() {
             if asset.class != "device" {
@@ -132,8 +132,8 @@ impl Analysis {
             matcher: Matcher::new(&assets)?,
             assets,
             rules,
-            followed,
-            lineage: Lineage::default(),
+            fifos: HashSet::new(),
+            lineage: Lineage::new(followed),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -391,6 +391,7 @@ impl Observer for Analysis {
             Kind::ProcessImage => {
                 if let Some(process) = record.process {
                     self.images.remove(&process.key);
+                    self.lineage.renew(process.key);
                 }
                 self.exec(record, &mut touched);
             }
