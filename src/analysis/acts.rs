@@ -13,10 +13,10 @@ use nix::errno::Errno;
 use super::detectors::{self, Detector};
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
+use super::lineage::Lineage;
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
 use super::place::{Place, place};
-use super::lineage::Lineage;
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -185,6 +185,9 @@ impl Analysis {
         let named = if missing { AssetSet::default() } else { own };
         for asset in named.iter() {
             self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
+            if carries {
+                self.has_read(asset, record);
+            }
         }
         // Client data where none was planted: a copy. Whose, lineage may know; else it is news.
         let known = self.lineage.flow(flow).map_or(0, |holding| holding.assets().0);
@@ -228,9 +231,9 @@ impl Analysis {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
                 self.contents(Verb::Transmit, &hits, record, touched, &to, sent);
-                // Questions for names are read by the gateway, where there is one: asking is not yet sending.
-                if !(self.gateway.any && channel(record, &to) == Channel::Dns) {
-                    self.reached(record, touched, &to, sent, hits.assets());
+                // The gateway, where there is one, sees what is meant, without TLS around it.
+                if !self.gateway.any {
+                    self.suspect(record, touched, (&to, channel(record, &to)), record.payload, hits.assets());
                 }
             }
             Place::Local | Place::Disk => {
@@ -285,43 +288,6 @@ impl Analysis {
         }
     }
 
-    /// The process reached out of the machine: suspected for all that it may hold.
-    pub(super) fn reached(
-        &mut self,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        to: &Object,
-        phrase: &'static str,
-        besides: AssetSet,
-    ) {
-        let Some(process) = record.process else { return };
-        for origin in self.lineage.reach(process.key) {
-            if besides.contains(origin.asset) {
-                continue;
-            }
-            let key = self.hasher.any((Verb::Transmit as u8, origin.asset, &to.name));
-            self.claim(
-                key,
-                record,
-                touched,
-                Claim {
-                    verb: Verb::Transmit,
-                    asset: Some(origin.asset),
-                    confidence: Confidence::Suspected,
-                    channel: channel(record, to),
-                    destination: Some(&to.name),
-                    markers: &[],
-                    link: Link::Lineage,
-                    phrase,
-                    thing: &to.name,
-                    detector: None,
-                    before: Some(origin.chain),
-                    ending: ending(record),
-                },
-            );
-        }
-    }
-
     fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
         if to.kind == ObjectKind::Tcp
@@ -336,7 +302,9 @@ impl Analysis {
         if to.kind != ObjectKind::Udp {
             self.connections += 1;
             let to = self.by_name(to);
-            self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            if ending(record).0 != Ending::Succeeded {
+                self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            }
         }
     }
 
@@ -358,8 +326,11 @@ impl Analysis {
                 self.pour(record, flow, "copied to", &to.name);
             }
             Place::Remote => {
-                let to = self.by_name(to);
-                self.reached(record, touched, &to, "copied to", AssetSet::default());
+                // Here, too.
+                if !self.gateway.any {
+                    let to = self.by_name(to);
+                    self.reached(record, touched, &to, "copied to", AssetSet::default());
+                }
             }
             Place::Local => self.pour(record, flow, "copied to", &to.name),
             Place::Nowhere => {}

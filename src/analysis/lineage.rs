@@ -3,7 +3,7 @@
 //! a process held is held by the children it makes from then on, by whatever it writes to, and by
 //! whoever reads that.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use belljar_sandbox::event::ProcessKey;
@@ -19,6 +19,8 @@ const MAX_STEPS: usize = 8;
 const MAX_FLOWS: usize = 65_536;
 /// Processes followed at most; the subject may fork without end.
 const MAX_PROCESSES: usize = 65_536;
+/// Ended processes that are remembered.
+const MAX_ENDED: usize = 1024;
 /// Readers of one pipe or socket that are remembered: the last ones.
 const MAX_READERS: usize = 8;
 /// Memory that one process shares with others: as many maps of it are followed.
@@ -85,6 +87,7 @@ impl Holding {
 struct Member {
     parent: Option<ProcessKey>,
     holding: Holding,
+    ended: bool,
     /// What it comes to hold later goes there, too, unseen.
     shares: Vec<Share>,
 }
@@ -109,6 +112,8 @@ pub(super) struct Lineage {
     /// Who answers at a local address or reads from a pipe. A read that waits was seen before the
     /// bytes that end it, so what is poured in later reaches its readers, too.
     readers: HashMap<u64, Vec<ProcessKey>, RandomState>,
+    /// Who has ended, in that order.
+    ended: VecDeque<ProcessKey>,
     unfollowed: u64,
 }
 
@@ -120,6 +125,7 @@ impl Lineage {
             members: HashMap::default(),
             flows: HashMap::default(),
             readers: HashMap::default(),
+            ended: VecDeque::new(),
             unfollowed: 0,
         }
     }
@@ -139,7 +145,7 @@ impl Lineage {
         for share in &shares {
             self.listen(process, share.flow);
         }
-        self.members.insert(process, Member { parent, holding, shares });
+        self.members.insert(process, Member { parent, holding, ended: false, shares });
     }
 
     /// A process began another program: its memory is a new one.
@@ -149,9 +155,17 @@ impl Lineage {
         }
     }
 
-    /// A process ended. What it left in files and pipes stays.
+    /// A process ended. What it left in files and pipes stays; what it held is remembered for a while, since what it
+    /// sent last may still be on its way.
     pub(super) fn end(&mut self, process: ProcessKey) {
-        self.members.remove(&process);
+        let Some(member) = self.members.get_mut(&process).filter(|member| !member.ended) else { return };
+        member.ended = true;
+        self.ended.push_back(process);
+        if self.ended.len() > MAX_ENDED
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.members.remove(&oldest);
+        }
     }
 
     /// Whether the process is known; if not, it is to be [started](Self::start).
@@ -170,6 +184,9 @@ impl Lineage {
         let mut next = Some(process);
         for _ in 0..MAX_ANCESTORS {
             let Some(member) = next.and_then(|key| self.members.get(&key)) else { break };
+            if member.ended && next != Some(process) {
+                break;
+            }
             for origin in &member.holding.origins {
                 all.add(origin.clone());
             }
@@ -386,7 +403,9 @@ mod tests {
         lineage.renew(other);
         lineage.gain(giver, 0, || step(2).into_iter().collect());
         assert_eq!(events(&lineage.held(taker).unwrap().origins), [2, 1, 1], "through the map, out of the map");
-        assert!(lineage.held(other).is_none_or(|held| held.assets().0 == 0) || lineage.members[&other].shares.is_empty());
+        assert!(
+            lineage.held(other).is_none_or(|held| held.assets().0 == 0) || lineage.members[&other].shares.is_empty()
+        );
     }
 
     #[test]

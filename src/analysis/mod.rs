@@ -17,6 +17,7 @@ pub mod matcher;
 mod meaning;
 mod place;
 pub mod rules;
+mod suspicion;
 mod traffic;
 pub mod verdict;
 
@@ -111,6 +112,7 @@ pub struct Analysis {
     refused: BTreeSet<&'static str>,
     connections: u64,
     gateway: traffic::Seen,
+    amounts: suspicion::Amounts,
     payloads_cut: u64,
     captured: u64,
     lost: u64,
@@ -150,6 +152,7 @@ impl Analysis {
             refused: BTreeSet::new(),
             connections: 0,
             gateway: traffic::Seen::default(),
+            amounts: suspicion::Amounts::default(),
             payloads_cut: 0,
             captured: 0,
             lost: 0,
@@ -215,6 +218,11 @@ impl Analysis {
         if coverage.witness == "notify" {
             blind(
                 "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
+                    .into(),
+            );
+            blind(
+                "data that passes through a pair of sockets, a pseudo-terminal or memory shared by descent is not \
+                 followed from one process to the other"
                     .into(),
             );
         }
@@ -434,7 +442,10 @@ fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
         (_, Some(result), _) => (Ending::Failed, Basis::Result, Some(error(result))),
         (_, None, Some(_)) => (Ending::Succeeded, Basis::Result, None),
         (_, None, None) if matches!(record.kind, Kind::Layer(_)) => (Ending::Succeeded, Basis::Layer, None),
-        (_, None, None) if record.kind == Kind::ProcessImage => (Ending::Succeeded, Basis::LaterEvent, None),
+        // What the gateway saw has arrived.
+        (_, None, None) if matches!(record.kind, Kind::ProcessImage | Kind::Traffic(_)) => {
+            (Ending::Succeeded, Basis::LaterEvent, None)
+        }
         (_, None, None) => (Ending::Succeeded, Basis::NotObserved, None),
     }
 }
