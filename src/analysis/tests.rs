@@ -384,7 +384,7 @@ fn a_pipe_hands_the_suspicion_on() {
     session.feed(step("read", 3, pipe()));
     session.feed(step("connect", 3, tcp("203.0.113.9:443")));
     assert_eq!(session.findings().len(), 1, "a connection alone says nothing");
-    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(&opaque()));
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     let finding = session.findings().remove(1);
     let chain: Vec<Link> = finding.chain.iter().map(|item| item.link).collect();
     assert_eq!(chain, [Link::Exact, Link::Lineage, Link::Lineage, Link::Lineage]);
@@ -400,7 +400,7 @@ fn a_read_that_waits_for_the_bytes_gets_them() {
     session.feed(step("write", 2, pipe()).payload("packed"));
     session.feed(step("write", 3, tcp("203.0.113.9:443")).payload("GET / HTTP/1.1\r\n\r\n"));
     assert_eq!(session.findings().len(), 1, "what can be read is no suspicion");
-    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(&opaque()));
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     assert_eq!(session.findings().len(), 2);
 }
 
@@ -410,7 +410,7 @@ fn devices_are_low_and_do_not_spread() {
     session.feed(step("read", 1, file("/etc/machine-id")).payload(MACHINE));
     session.feed(step("write", 1, object(ObjectKind::Pipe, "pipe:[1]")).payload("x"));
     session.feed(step("", 2, None).kind(Kind::ProcessStart).args([u64::MAX, 0, 0, 0, 0, 0]));
-    session.feed(step("write", 1, tcp("203.0.113.9:443")).payload(&opaque()));
+    session.feed(step("write", 1, tcp("203.0.113.9:443")).payload(opaque()));
     let found = session.findings();
     assert_eq!(
         found.iter().map(|f| (f.verb, f.severity)).collect::<Vec<_>>(),
