@@ -78,6 +78,8 @@ impl Analysis {
                 let flow = self.hasher.any(("messages", record.args[0]));
                 self.draw(record, flow, "took a message", b"");
             }
+            Act::Peek(pid) => self.reach_into(record, pid, "read the memory of a process", false),
+            Act::Poke(pid) => self.reach_into(record, pid, "wrote to the memory of a process", true),
             Act::Accept => {
                 if let (Some(process), Some(object)) = (record.process, record.object) {
                     self.lineage.listen(process.key, self.flow(object));
@@ -204,6 +206,9 @@ impl Analysis {
         }
         if known != 0 {
             self.draw(record, flow, phrase, &object.name);
+        }
+        if let Some(pid) = memory_of(&object.name) {
+            self.reach_into(record, pid, "read the memory of a process", false);
         }
         self.hits = hits;
     }
@@ -726,6 +731,16 @@ impl Analysis {
         self.follow(record, phrase, thing, |lineage, step| lineage.draw(process.key, flow, step));
     }
 
+    /// The process reads the memory of another, or writes to it. That of none is its own.
+    fn reach_into(&mut self, record: &Record<'_>, pid: u64, phrase: &'static str, gives: bool) {
+        let other = u32::try_from(pid).ok().and_then(|pid| self.pids.get(&pid).copied());
+        let (Some(process), Some(other)) = (record.process, other) else { return };
+        if ending(record).0 == Ending::Succeeded && other != process.key {
+            let (from, to) = if gives { (process.key, other) } else { (other, process.key) };
+            self.follow(record, phrase, b"", |lineage, step| lineage.pass(from, to, step));
+        }
+    }
+
     /// The process has the object in its memory.
     fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process else { return };
@@ -796,6 +811,12 @@ fn channel(record: &Record<'_>, object: &Object) -> Channel {
 fn is_peer(object: &Object) -> bool {
     matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp | ObjectKind::Socket | ObjectKind::Unix)
         && !object.name.is_empty()
+}
+
+/// Whose memory a file is: /proc/PID/mem (proc_pid_mem(5)).
+fn memory_of(path: &[u8]) -> Option<u64> {
+    let pid = path.strip_prefix(b"/proc/")?.strip_suffix(b"/mem")?;
+    std::str::from_utf8(pid).ok()?.parse().ok()
 }
 
 /// Whether the call makes a named pipe: S_IFIFO (inode(7)).

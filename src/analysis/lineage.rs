@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 8;
 /// Files, pipes and sockets that are followed at most.
 const MAX_FLOWS: usize = 65_536;
 /// Processes followed at most; the subject may fork without end.
-const MAX_PROCESSES: usize = 65_536;
+pub(super) const MAX_PROCESSES: usize = 65_536;
 /// Ended processes that are remembered.
 const MAX_ENDED: usize = 1024;
 /// Readers of one pipe or socket that are remembered: the last ones.
@@ -202,6 +202,16 @@ impl Lineage {
         {
             member.holding.add(Origin { asset, chain: chain() });
             self.spread(process);
+        }
+    }
+
+    /// What one process holds came into the memory of another.
+    pub(super) fn pass(&mut self, from: ProcessKey, to: ProcessKey, step: impl Fn() -> Option<ChainItem>) {
+        let Some(holding) = self.members.get(&from).map(|member| member.holding.clone()) else { return };
+        if let Some(member) = self.members.get_mut(&to)
+            && member.holding.inherit(&holding, self.followed, step)
+        {
+            self.spread(to);
         }
     }
 

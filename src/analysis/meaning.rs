@@ -55,6 +55,10 @@ pub(super) enum Act {
     Post,
     /// Takes one from it.
     Fetch,
+    /// Reads the memory of the process with this id.
+    Peek(u64),
+    /// Writes to it.
+    Poke(u64),
     /// Gives the object the target as its (second) name.
     Rename,
     /// Makes the object, a new name; its detail may name more.
@@ -82,6 +86,11 @@ enum Sort {
     Map,
     /// A segment of shared memory.
     Attach,
+    /// One of what a tracer does.
+    Trace,
+    /// Memory of the process that the first argument names.
+    Peek,
+    Poke,
 }
 
 /// The sort of every call, by the number of its name in [`ops`].
@@ -102,6 +111,14 @@ pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
         // struct open_how begins with the flags, 64 bits (openat2(2)).
         Sort::OpenHow => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
         Sort::Map => map(record.args[2], record.args[3], record.object),
+        Sort::Peek => Act::Peek(record.args[0]),
+        Sort::Poke => Act::Poke(record.args[0]),
+        // PTRACE_PEEKTEXT and those behind it, PTRACE_POKETEXT and those behind it (sys/ptrace.h).
+        Sort::Trace => match record.args[0] {
+            1..=3 => Act::Peek(record.args[1]),
+            4..=6 => Act::Poke(record.args[1]),
+            _ => Act::Other,
+        },
         // SHM_RDONLY (shmat(2)).
         Sort::Attach => Act::Attach { write: record.args[2] & 0o10_000 == 0 },
     }
@@ -125,6 +142,9 @@ fn named(name: &str) -> Sort {
         "openat2" => return Sort::OpenHow,
         "mmap" | "mmap2" => return Sort::Map,
         "shmat" => return Sort::Attach,
+        "ptrace" => return Sort::Trace,
+        "process_vm_readv" => return Sort::Peek,
+        "process_vm_writev" => return Sort::Poke,
         "msgsnd" => Act::Post,
         "msgrcv" => Act::Fetch,
         "accept" | "accept4" => Act::Accept,

@@ -107,6 +107,8 @@ pub struct Analysis {
     /// Whether anything was read in the clear on its way into TLS or out of it.
     in_clear: bool,
     images: HashMap<ProcessKey, Arc<Process>>,
+    /// Who had an id in the jail last.
+    pids: HashMap<u32, ProcessKey>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
     refused: BTreeSet<&'static str>,
@@ -148,6 +150,7 @@ impl Analysis {
             peers: HashMap::new(),
             in_clear: false,
             images: HashMap::new(),
+            pids: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
             connections: 0,
@@ -389,6 +392,9 @@ impl Observer for Analysis {
             && !self.lineage.knows(process.key)
         {
             self.lineage.start(process.key, process.parent);
+            if self.pids.len() < lineage::MAX_PROCESSES {
+                self.pids.insert(process.pid, process.key);
+            }
         }
         match record.kind {
             Kind::Call { .. } => {
