@@ -62,7 +62,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 // It arrived.
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
