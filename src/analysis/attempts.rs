@@ -16,7 +16,7 @@ use crate::store::{AssetSet, Object, Record, Verb, ops};
 const DESTROYED: Deed<'static> = Deed { what: "destroy client data", severity: Severity::High, attack: Some("T1485") };
 
 /// S_IFMT and S_IFDIR (inode(7)).
-const FORMAT: u64 = 0o170_000;
+pub(super) const FORMAT: u64 = 0o170_000;
 const DIRECTORY: u64 = 0o040_000;
 
 impl Analysis {
