@@ -5,8 +5,8 @@
 //! Two workloads: `mixed`, in the proportions of `strace -f` over a compiler, Python's imports,
 //! git, find and tar; and `hot`, one process that writes 64 bytes without end. For each: events
 //! a second by the clock and by processor time of each thread, bytes an event by file and by
-//! column. `cargo bench --bench pipeline -- [EVENTS] [mixed|hot|plain|burn]...`: `plain` leaves analysis out,
-//! `burn` keeps one processor busy meanwhile. Figures stand in `benches/README.md`.
+//! column. `cargo bench --bench pipeline -- [EVENTS] [mixed|hot|plain|undetected|burn]...`: `plain` leaves analysis out,
+//! `undetected` its detectors, `burn` keeps one processor busy meanwhile. Figures stand in `benches/README.md`.
 
 // A benchmark that cannot run has nothing better to do than to say so.
 #![allow(clippy::expect_used, clippy::print_stdout)]
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use belljar::analysis::Analysis;
+use belljar::analysis::detectors::builtin;
 use belljar::analysis::rules::Rules;
 use belljar::bundle::{Clocks, Header, Outcome, Privilege, ProfileInfo, Reader, Writer};
 use belljar::ingest::{self, Options};
@@ -299,10 +300,14 @@ fn header() -> Header {
     }
 }
 
-fn record(dir: &Path, events: u64, hot: bool, plain: bool) {
+fn record(dir: &Path, events: u64, hot: bool, plain: bool, undetected: bool) {
     let assets = Profile::load("workstation").and_then(|profile| profile.realise(1)).expect("a profile").assets;
     let markers: usize = assets.iter().map(|asset| asset.markers.len()).sum();
-    let mut analysis = Analysis::new(assets, Rules::default()).expect("markers").captured(65_536);
+    let mut rules = Rules::default();
+    if undetected {
+        rules.off = builtin().iter().map(|detector| detector.name.clone()).collect();
+    }
+    let mut analysis = Analysis::new(assets, rules).expect("markers").captured(65_536);
     let mut writer = Writer::create(dir, &header()).expect("a new bundle");
     let queue = Arc::new(Queue::new(8192, 8 << 20));
     let fed = Arc::clone(&queue);
@@ -384,7 +389,7 @@ fn main() {
             let base = tempfile::tempdir().expect("tempdir");
             println!("{name}:");
             let dir = base.path().join("bundle");
-            record(&dir, events, hot, has("plain"));
+            record(&dir, events, hot, has("plain"), has("undetected"));
             if has("read") {
                 let clock = Instant::now();
                 let mut reader = Reader::open(&dir).expect("opens");
