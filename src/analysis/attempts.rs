@@ -10,7 +10,7 @@ use super::finding::{Channel, Confidence, Link, Severity};
 use super::{Analysis, Claim, Deed, Touched, ending};
 use crate::query::Context;
 use crate::store::meaning::{Act, act};
-use crate::store::{AssetSet, Object, Record, Verb, ops};
+use crate::store::{Object, Record, Verb, ops};
 
 /// Client data removed, emptied or no longer what it was.
 const DESTROYED: Deed<'static> = Deed { what: "destroy client data", severity: Severity::High, attack: Some("T1485") };
@@ -38,9 +38,8 @@ impl Analysis {
             let thing = ready.thing(record);
             let deed = Deed { what: &detector.deed, severity: detector.severity, attack: detector.attack.as_deref() };
             let attempt = Attempt { verb: detector.verb, confidence: detector.confidence, deed };
-            let assets = if ready.by_asset { touched.assets } else { AssetSet::default() };
             if ready.by_asset {
-                for asset in assets.iter() {
+                for asset in touched.assets.iter() {
                     self.attempt(u64::from(number), Some(asset), &attempt, thing, record, touched);
                 }
             } else {
