@@ -28,7 +28,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey, Witness};
+use belljar_sandbox::event::{Decision, Kind, ProcessKey, Traffic, Witness};
 use nix::errno::Errno;
 
 use crate::ingest::{Observer, Touched};
@@ -182,6 +182,7 @@ impl Analysis {
         if self.gateway.any {
             coverage.connections = self.gateway.connections;
             coverage.decrypted = self.gateway.connections.saturating_sub(self.gateway.unread);
+            coverage.unread = self.gateway.refused.iter().cloned().collect();
         } else {
             coverage.connections = coverage.connections.max(self.connections);
         }
@@ -205,7 +206,7 @@ impl Analysis {
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
             blind(format!(
-                "{unread} of {all} connections did not accept the gateway's certificate: what they said was not read"
+                "{unread} of {all} connections did not accept the gateway's certificate: what they had to say is not known"
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
@@ -424,6 +425,12 @@ impl Observer for Analysis {
 
 /// How an attempt ended, as far as the event itself tells.
 fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
+    if let Kind::Traffic(what) = record.kind {
+        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing.
+        let refused = what == Traffic::Refusal;
+        let alert = record.result.filter(|_| refused).map(|alert| format!("TLS alert {}", alert.unsigned_abs()));
+        return (if refused { Ending::Failed } else { Ending::Succeeded }, Basis::LaterEvent, alert);
+    }
     let error = |result: i64| format!("{:?}", Errno::from_raw(i32::try_from(-result).unwrap_or_default()));
     let failed = record.result.filter(|result| *result < 0);
     match (record.decision, failed, record.result) {

@@ -16,6 +16,7 @@ use crate::event::Traffic;
 use crate::gateway::GatewayError;
 use crate::gateway::capture::Log;
 use crate::gateway::record::{Said, count};
+use crate::gateway::tls::authority::Algorithm;
 use crate::gateway::tls::hello;
 
 /// How long a handshake may take.
@@ -140,7 +141,15 @@ async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: &[&[u8]]) -> 
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let name = start.client_hello().server_name().map(str::to_owned).unwrap_or_default();
         let address = talk.peer.called.ip();
-        let certificate = talk.hub.authority.certificate(name.as_bytes(), address);
+        let algorithm = if seen.wants_rsa() { Algorithm::Rsa } else { Algorithm::Ecdsa };
+        let authority = Arc::clone(&talk.hub.authority);
+        let make = move || authority.certificate(name.as_bytes(), address, algorithm);
+        let certificate = if algorithm == Algorithm::Ecdsa || talk.hub.authority.has_rsa() {
+            make()
+        } else {
+            // The others must not wait for the key.
+            tokio::task::spawn_blocking(make).await.map_err(io::Error::other)?
+        };
         let certificate = certificate.ok_or_else(|| io::Error::other("no certificate can be made for that name"))?;
         start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols, spoken)).await
     };

@@ -106,7 +106,23 @@ fn is_grease(value: u16) -> bool {
     high == low && low & 15 == 10
 }
 
+/// `ecdsa_secp256r1_sha256` (RFC 8446, section 4.2.3).
+const ECDSA: u16 = 0x0403;
+/// Of TLS 1.2, those with ECDSA: AES-GCM and ChaCha20 (RFC 5289, RFC 7905).
+const ECDSA_CIPHERS: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
+/// All of TLS 1.3 (RFC 8446, appendix B.4), which say nothing of keys.
+const CIPHERS_13: std::ops::RangeInclusive<u16> = 0x1301..=0x1305;
+
 impl Hello {
+    /// Whether the client can take no certificate with an ECDSA key.
+    pub(in crate::gateway) fn wants_rsa(&self) -> bool {
+        let newest = self.versions.contains(&0x0304) && self.ciphers.iter().any(|cipher| CIPHERS_13.contains(cipher));
+        // Without the extension of TLS 1.2 the ciphers alone decide.
+        let signs = self.algorithms.is_empty() || self.algorithms.contains(&ECDSA);
+        let agrees = newest || self.ciphers.iter().any(|cipher| ECDSA_CIPHERS.contains(cipher));
+        !(signs && agrees)
+    }
+
     /// The fingerprint.
     pub(in crate::gateway) fn ja4(&self) -> String {
         let real = |list: &[u16]| list.iter().copied().filter(|value| !is_grease(*value)).collect::<Vec<_>>();
