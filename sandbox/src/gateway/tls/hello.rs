@@ -120,7 +120,7 @@ impl Hello {
         // Without the extension of TLS 1.2 the ciphers alone decide.
         let signs = self.algorithms.is_empty() || self.algorithms.contains(&ECDSA);
         let agrees = newest || self.ciphers.iter().any(|cipher| ECDSA_CIPHERS.contains(cipher));
-        !(signs && agrees)
+        !self.ciphers.is_empty() && !(signs && agrees)
     }
 
     /// The fingerprint.
@@ -231,6 +231,30 @@ mod tests {
         let read = read(&bytes).expect("a hello");
         assert_eq!(read.name, b"a.b");
         assert_eq!(read.ja4(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn clients_without_elliptic_curves_are_told_by_their_hello() {
+        let list = |values: &[u16]| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_be_bytes()).collect();
+            [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat()
+        };
+        let versions = |values: &[u16]| list(values).split_off(1);
+        for (ciphers, algorithms, offered, want) in [
+            (&[0x1301, 0xc02b, 0xc02f][..], &[0x0403, 0x0804][..], &[0x0304, 0x0303][..], false),
+            (&[0x1301, 0xc02f], &[0x0804, 0x0401], &[0x0304, 0x0303], true),
+            (&[0xc02f, 0xc030], &[0x0403, 0x0401], &[0x0303], true),
+            (&[0xc02f, 0x1301], &[0x0403], &[0x0303], true),
+            (&[0xc02b], &[], &[0x0303], false),
+        ] {
+            let mut extensions = vec![(VERSIONS, versions(offered))];
+            if !algorithms.is_empty() {
+                extensions.push((ALGORITHMS, list(algorithms)));
+            }
+            let read = read(&hello(ciphers, &extensions)).expect("a hello");
+            assert_eq!(read.wants_rsa(), want, "{ciphers:x?} {algorithms:x?}");
+        }
+        assert!(!Hello::default().wants_rsa(), "what could not be read");
     }
 
     proptest! {

@@ -273,8 +273,12 @@ fn names(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// The certificates that the host itself trusts, as PEM.
+/// The certificates that the host itself trusts, as PEM: those that `SSL_CERT_FILE` names, as for OpenSSL, or the
+/// system's.
 pub(in crate::gateway) fn host_bundle() -> Option<Vec<u8>> {
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+        return bundle(Path::new(&path));
+    }
     BUNDLES.iter().find_map(|path| bundle(Path::new(path)))
 }
 
