@@ -25,7 +25,7 @@ pub mod verdict;
 pub(crate) mod tests;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
@@ -90,6 +90,8 @@ pub struct Analysis {
     fifos: HashSet<u64>,
     matcher: Matcher,
     lineage: Lineage,
+    /// Processes that ended lately, and what they could reach.
+    gone: VecDeque<(ProcessKey, Vec<lineage::Origin>)>,
     ledger: Ledger,
     hasher: Hasher,
     known: Known,
@@ -138,6 +140,7 @@ impl Analysis {
             rules,
             fifos: HashSet::new(),
             lineage: Lineage::new(followed),
+            gone: VecDeque::new(),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -412,7 +415,7 @@ impl Observer for Analysis {
             }
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
-                    self.lineage.end(process.key);
+                    self.ends(process.key);
                     self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }

@@ -9,7 +9,7 @@ use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
 
 use super::finding::{Basis, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits};
-use super::{Analysis, Claim, Touched, ending, place};
+use super::{Analysis, Claim, Touched, place};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
@@ -101,30 +101,7 @@ impl Analysis {
         if !self.rules.declares(Verb::Transmit, None, &to.name) && self.gateway.refused.len() < MAX_REFUSED {
             self.gateway.refused.insert(self.show(&to.name));
         }
-        let phrase = "would not be overheard on its way to";
-        self.reached(record, touched, &to, phrase, AssetSet::default());
-        // What the process held when it connected: it may be gone by now.
-        for asset in 0..self.assets.len().min(AssetSet::CAPACITY) {
-            let key = self.hasher.any((Verb::Transmit as u8, asset, &to.name));
-            if record.process.is_none() || !self.ledger.knows(key) {
-                continue;
-            }
-            let claim = Claim {
-                verb: Verb::Transmit,
-                asset: Some(asset),
-                confidence: Confidence::Suspected,
-                channel: place::channel(&to),
-                destination: Some(&to.name),
-                markers: &[],
-                link: Link::Lineage,
-                phrase,
-                thing: &to.name,
-                detector: None,
-                before: None,
-                ending: ending(record),
-            };
-            self.claim(key, record, touched, claim);
-        }
+        self.reached(record, touched, &to, "would not be overheard on its way to", AssetSet::default());
     }
 
     /// Client data in what leaves. Names carry it in labels, one after the other and one question after the other: they
