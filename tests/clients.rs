@@ -96,7 +96,7 @@ wait()
             // The browser greases its hellos: with a cipher, an extension, and an Encrypted Client Hello of nothing.
             r#"op:tls-hello target:page.example.com:443 detail~"ech" proc:chromium"#,
             "op:http-request url:https://page.example.com/hello?who=anna protocol:h2 tls:yes proc:chromium",
-            r#"op:http-response target:page.example.com:443 status:200"#,
+            "op:http-response target:page.example.com:443 status:200",
             "op:http-request url:https://api.example.com/collect method:POST proc:chromium",
             "op:sent payload:said=browser tls:yes target:api.example.com:443 proc:chromium",
             r#"op:sent protocol:websocket payload:"said in frames" tls:yes target:chat.example.com:443"#,
@@ -191,7 +191,7 @@ echo | openssl s_client -connect sig.example.com:443 -servername sig.example.com
             &[
                 "op:sent protocol:smtp tls:yes asset:customers verb:transmit target:mail.example.com:587 proc:msmtp",
                 r#"op:credential protocol:smtp detail:"smtp anna" payload:anna:s3cret tls:yes proc:msmtp"#,
-                r#"op:credential protocol:smtp payload:anna:hunter2 target:smtp.example.com:587"#,
+                "op:credential protocol:smtp payload:anna:hunter2 target:smtp.example.com:587",
                 r#"op:sent protocol:smtp tls:yes payload~"by swaks""#,
                 "op:dns-query payload:overtls.example.com tls:yes proc:python3*",
                 r#"op:credential detail:"url anna" payload:anna:s3cret target:inside.example.com:3128"#,
@@ -259,11 +259,14 @@ fn system(lab: &Lab, name: &str, files: &[&str], links: &[(&str, &str)]) -> std:
     root
 }
 
+/// A name, files, links, and the stores that must do each by itself.
+type Layout = (&'static str, &'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[test]
 fn systems_of_every_layout_trust_the_authority() {
     need(&[("openssl", "openssl")]);
     let lab = Lab::new(*Privilege::available().last().expect("one"));
-    let layouts: [(&str, &[&str], &[(&str, &str)], &[&str]); 4] = [
+    let layouts: [Layout; 4] = [
         (
             "debian",
             &["etc/ssl/certs/ca-certificates.crt"],

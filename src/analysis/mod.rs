@@ -215,7 +215,7 @@ impl Analysis {
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
             blind(format!(
-                "{unread} of {all} connections did not accept the gateway's certificate: what they had to say is not known"
+                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, or speak another version): what they had to say is not known"
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
@@ -444,8 +444,9 @@ impl Observer for Analysis {
 /// How an attempt ended, as far as the event itself tells.
 fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
     if let Kind::Traffic(what) = record.kind {
-        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing.
-        let refused = what == Traffic::Refusal;
+        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing, unless
+        // it was let through unread, which has the result 0.
+        let refused = what == Traffic::Refusal && record.result != Some(0);
         let alert = record.result.filter(|_| refused).map(|alert| format!("TLS alert {}", alert.unsigned_abs()));
         return (if refused { Ending::Failed } else { Ending::Succeeded }, Basis::LaterEvent, alert);
     }

@@ -142,7 +142,10 @@ pub(super) async fn read_hello(stream: &mut Stream) -> Hello {
 /// Records the hello of a connection that will be passed on unread.
 pub(super) async fn unread(talk: &Talk, stream: &mut Stream) {
     tell_hello(talk, stream).await;
-    refused(talk, &io::Error::other("passed through unread: its client has refused the certificate before"));
+    count(&talk.hub.recorder.counters.tls_refused);
+    let detail = b"passed through unread: its client has refused the certificate before";
+    let said = Said { in_tls: true, detail, result: Some(0), ..Said::default() };
+    talk.hub.recorder.tell(Traffic::Refusal, &talk.peer, said);
 }
 
 async fn tell_hello(talk: &Talk, stream: &mut Stream) -> Hello {

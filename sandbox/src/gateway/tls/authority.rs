@@ -38,6 +38,9 @@ pub(in crate::gateway) enum Algorithm {
     Rsa,
 }
 
+/// Certificates by what they are for: a kind of key, and a name or an address as text.
+type Kept = HashMap<(Algorithm, Vec<u8>), Arc<CertifiedKey>>;
+
 /// The authority of one session.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -46,7 +49,7 @@ pub struct Authority {
     key: KeyPair,
     /// The same for clients that know no elliptic curves; made when the first of them comes, since it takes long.
     rsa: OnceLock<Option<KeyPair>>,
-    kept: Mutex<HashMap<(Algorithm, Vec<u8>), Arc<CertifiedKey>>>,
+    kept: Mutex<Kept>,
 }
 
 impl fmt::Debug for Authority {

@@ -120,7 +120,9 @@ impl Hello {
         // Without the extension of TLS 1.2 the ciphers alone decide.
         let signs = self.algorithms.is_empty() || self.algorithms.contains(&ECDSA);
         let agrees = newest || self.ciphers.iter().any(|cipher| ECDSA_CIPHERS.contains(cipher));
-        !self.ciphers.is_empty() && !(signs && agrees)
+        // Of a hello that could not be read nothing is known.
+        let fits = signs && agrees;
+        !fits && !self.ciphers.is_empty()
     }
 
     /// The fingerprint.

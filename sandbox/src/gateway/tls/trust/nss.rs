@@ -114,8 +114,10 @@ pub(super) fn databases(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 fn tables(database: &Connection, name: &str) -> Option<()> {
-    let columns: String =
-        COLUMNS.iter().flat_map(|(first, last)| *first..=*last).map(|number| format!(", a{number:x}")).collect();
+    let mut columns = String::new();
+    for number in COLUMNS.iter().flat_map(|(first, last)| *first..=*last) {
+        columns += &format!(", a{number:x}");
+    }
     database
         .execute_batch(&format!(
             "CREATE TABLE {name} (id PRIMARY KEY UNIQUE ON CONFLICT ABORT{columns});\
