@@ -141,7 +141,7 @@ impl Analysis {
                 link: Link::Lineage,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before: Some(origin.chain),
                 ending: ending(record),
             },

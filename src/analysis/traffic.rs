@@ -66,7 +66,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 // It arrived.
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
