@@ -26,11 +26,11 @@ pub mod verdict;
 pub(crate) mod tests;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey, Witness};
+use belljar_sandbox::event::{Decision, Kind, ProcessKey, Traffic, Witness};
 use nix::errno::Errno;
 
 use crate::ingest::{Observer, Touched};
@@ -105,6 +105,8 @@ pub struct Analysis {
     fifos: HashSet<u64>,
     matcher: Matcher,
     lineage: Lineage,
+    /// Processes that ended lately, and what they could reach.
+    gone: VecDeque<(ProcessKey, Vec<lineage::Origin>)>,
     ledger: Ledger,
     hasher: Hasher,
     known: Known,
@@ -157,6 +159,7 @@ impl Analysis {
             rules,
             fifos: HashSet::new(),
             lineage: Lineage::new(followed),
+            gone: VecDeque::new(),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -207,6 +210,7 @@ impl Analysis {
         if self.gateway.any {
             coverage.connections = self.gateway.connections;
             coverage.decrypted = self.gateway.connections.saturating_sub(self.gateway.unread);
+            coverage.unread = self.gateway.refused.iter().cloned().collect();
         } else {
             coverage.connections = coverage.connections.max(self.connections);
         }
@@ -230,7 +234,7 @@ impl Analysis {
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
             blind(format!(
-                "{unread} of {all} connections did not accept the gateway's certificate: what they said was not read"
+                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, or speak another version): what they had to say is not known"
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
@@ -431,7 +435,7 @@ impl Observer for Analysis {
             }
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
-                    self.lineage.end(process.key);
+                    self.ends(process.key);
                     self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }
@@ -461,6 +465,13 @@ impl Observer for Analysis {
 
 /// How an attempt ended, as far as the event itself tells.
 fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
+    if let Kind::Traffic(what) = record.kind {
+        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing, unless
+        // it was let through unread, which has the result 0.
+        let refused = what == Traffic::Refusal && record.result != Some(0);
+        let alert = record.result.filter(|_| refused).map(|alert| format!("TLS alert {}", alert.unsigned_abs()));
+        return (if refused { Ending::Failed } else { Ending::Succeeded }, Basis::LaterEvent, alert);
+    }
     let error = |result: i64| format!("{:?}", Errno::from_raw(i32::try_from(-result).unwrap_or_default()));
     let failed = record.result.filter(|result| *result < 0);
     match (record.decision, failed, record.result) {
