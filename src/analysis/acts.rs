@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::detectors::{self, Detector};
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
-use super::matcher::{Direction, Hits, MarkerId};
+use super::matcher::{Direction, Hit, Hits};
 use super::meaning::{Act, act};
 use super::place::{Place, place};
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
@@ -192,7 +192,7 @@ impl Analysis {
         match place {
             Place::Disk => {
                 // Its own place is where it was already.
-                hits.retain(|id| !own.contains(id.asset));
+                hits.retain(|hit| !own.contains(hit.id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
@@ -503,9 +503,9 @@ impl Analysis {
             let name = entry.split(|b| *b == b'=').next().unwrap_or_default();
             let mut found = Hits::default();
             self.matcher.scan(entry, &mut found);
-            found.retain(|id| !self.holds_variable(id.asset, name));
-            for id in found.ids() {
-                hits.add(*id);
+            found.retain(|hit| !self.holds_variable(hit.id.asset, name));
+            for hit in found.all() {
+                hits.add(*hit);
             }
         }
         self.handed(&hits, record, touched, Channel::Env, program);
@@ -575,7 +575,7 @@ impl Analysis {
         if let Some(target) = record.target {
             self.matcher.scan(&target.name, &mut hits);
         }
-        hits.retain(|id| !own.contains(id.asset));
+        hits.retain(|hit| !own.contains(hit.id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
         touched.keep_payload |= !hits.is_empty();
         self.contents(Verb::Store, &hits, record, touched, object, "has it in");
@@ -586,7 +586,7 @@ impl Analysis {
     fn collect(
         &mut self,
         asset: usize,
-        markers: &[MarkerId],
+        markers: &[Hit],
         record: &Record<'_>,
         touched: &mut Touched,
         phrase: &'static str,
@@ -622,7 +622,7 @@ impl Analysis {
     /// Marker bytes in the hands of a process show that it has the data. Where that was seen
     /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
     /// kernel, a memory map), which is a finding of its own.
-    pub(super) fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
+    pub(super) fn imply(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>, touched: &mut Touched) {
         if self.confirm(asset, markers, record) {
             return;
         }
@@ -658,7 +658,7 @@ impl Analysis {
     }
 
     /// Says of the collection that the data came from, where one was seen, that it worked.
-    fn confirm(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>) -> bool {
+    fn confirm(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>) -> bool {
         let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) else {
             return false;
         };

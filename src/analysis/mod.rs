@@ -8,17 +8,23 @@
 
 mod acts;
 mod automaton;
+mod decode;
 mod detectors;
+mod digests;
+pub mod encoding;
 mod facts;
 pub mod finding;
 mod ledger;
 mod lineage;
 pub mod matcher;
 mod meaning;
+mod patterns;
 mod place;
 pub mod rules;
+mod search;
 mod traffic;
 pub mod verdict;
+mod windows;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,11 +41,12 @@ use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
 use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
 use detectors::Detector;
+use encoding::Path;
 use facts::{Facts, Known};
 use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
 use ledger::{Evidence, Glance, Ledger};
 use lineage::Lineage;
-use matcher::{Hits, MarkerId, Matcher};
+use matcher::{Hit, Hits, MarkerId, Matcher};
 use place::{AssetPaths, Hasher};
 use rules::Rules;
 use verdict::{Coverage, Outcome};
@@ -68,7 +75,7 @@ struct Claim<'c> {
     channel: Channel,
     /// Where to, as raw bytes.
     destination: Option<&'c [u8]>,
-    markers: &'c [MarkerId],
+    markers: &'c [Hit],
     link: Link,
     /// What happened, between the process's name and the object's.
     phrase: &'static str,
@@ -250,10 +257,16 @@ impl Analysis {
         let asset = claim.asset.and_then(|index| self.assets.get(index));
         let class = asset.map(|asset| asset.class.as_str());
         let asset = asset.map(|asset| (asset.name.as_str(), asset.class.as_str()));
+        // What rests on contents is as sure as these are.
+        let best = claim.markers.iter().map(|hit| hit.path).min();
+        let confidence = match claim.markers.iter().map(Hit::confidence).max() {
+            Some(confidence) => claim.confidence.min(confidence),
+            None => claim.confidence,
+        };
         let place = claim.destination.unwrap_or(claim.thing);
         let declared = self.rules.declares(claim.verb, asset, place);
         let glance = Glance {
-            confidence: claim.confidence,
+            confidence,
             declared,
             ending: (claim.ending.0, claim.ending.1),
             markers: claim.markers,
@@ -267,7 +280,7 @@ impl Analysis {
         let mut ledger = std::mem::take(&mut self.ledger);
         let written = matches!(record.kind, Kind::Layer(_)).then(|| self.writer(record)).flatten();
         let process = record.process.or(written.and_then(|writer| writer.process.as_deref()));
-        let severity = claim.detector.map_or_else(|| severity(claim.verb, class, claim.confidence), |d| d.severity);
+        let severity = claim.detector.map_or_else(|| severity(claim.verb, class, confidence), |d| d.severity);
         let attack = match claim.detector {
             Some(detector) => detector.attack,
             None => attack(claim.verb, class, claim.channel),
@@ -277,7 +290,7 @@ impl Analysis {
             asset: claim.asset.and_then(|index| {
                 Some((self.assets.get(index)?.name.as_str(), self.assets.get(index)?.class.as_str()))
             }),
-            confidence: claim.confidence,
+            confidence,
             severity,
             declared,
             channel: claim.channel,
@@ -286,7 +299,8 @@ impl Analysis {
             ending: claim.ending,
             attack,
             deed: claim.detector.map(|detector| detector.deed),
-            markers: claim.markers.iter().filter_map(|id| Some((*id, self.marker_name(*id)?))).collect(),
+            markers: claim.markers.iter().filter_map(|hit| Some((hit.id, self.marker_name(hit.id)?))).collect(),
+            path: best.unwrap_or(Path::CLEAR),
             before: claim.before,
             item: self.item(record, process, claim.phrase, claim.thing, claim.link),
             step,
