@@ -16,6 +16,7 @@ use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hit, Hits};
 use super::meaning::{Act, act};
 use super::place::{Place, place};
+use super::salts::Salts;
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -727,10 +728,31 @@ impl Analysis {
             // The bytes of a connection, and what they mean, are two streams.
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
             let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
-            let whole = !self.is_cut(record, direction);
-            self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
+            let key = (process, stream, direction);
+            match placed_at(record) {
+                Some(at) => self.matcher.scan_at(key, at, record.payload, &mut hits),
+                None => {
+                    let whole = !self.is_cut(record, direction);
+                    self.matcher.scan_stream(key, record.payload, whole, &mut hits);
+                }
+            }
+            self.try_salts(record, direction, &mut hits);
         }
         hits
+    }
+
+    /// Tries what looks like digests with salts that the process had before, and remembers the payload.
+    pub(super) fn try_salts(&mut self, record: &Record<'_>, direction: Direction, hits: &mut Hits) {
+        let Some(process) = record.process.map(|process| process.key) else { return };
+        if direction == Direction::Out && Salts::may_hold(record.payload) {
+            let mut held = AssetSet::default();
+            for origin in self.lineage.reach(process) {
+                held.insert(origin.asset);
+            }
+            self.salts.search(process, record.payload, held, &self.assets, hits);
+            hits.settle();
+        }
+        self.salts.note(process, direction, record.payload);
     }
 
     /// Whether fewer bytes were looked at than moved. Of a read only the room for it is known
@@ -757,6 +779,14 @@ impl Analysis {
 
 /// Every program that looks up a name reads this file, and the machine's own name stands in it: no interest in that.
 const HOSTS: &[u8] = b"/etc/hosts";
+
+/// Where in a file a call puts its bytes, if it says so: `pwrite64`, `pwritev` (pwrite(2), readv(2)) have the offset
+/// fourth. That of `pwritev2` may be -1, for where the file stands.
+fn placed_at(record: &Record<'_>) -> Option<u64> {
+    let placed = matches!(record.call?.name, "pwrite64" | "pwritev" | "pwritev2");
+    Some(record.args[3])
+        .filter(|at| placed && matches!(record.kind, Kind::Call { abi: Abi::X86_64, .. }) && *at != u64::MAX)
+}
 
 /// By which way bytes go to an object, or come from it.
 fn channel(record: &Record<'_>, object: &Object) -> Channel {

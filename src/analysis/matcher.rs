@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use super::decode::{Cuts, Node, Work};
 use super::encoding::Path;
 use super::finding::Confidence;
+use super::placed::Placed;
 use super::search::Search;
 use crate::store::AssetSet;
 
@@ -152,6 +153,7 @@ pub struct Matcher {
     search: Search,
     young: Streams,
     old: Streams,
+    placed: Placed,
     work: Work,
     /// Memory that open decoders hold.
     held: usize,
@@ -161,7 +163,7 @@ pub struct Matcher {
 
 impl std::fmt::Debug for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Matcher").field("patterns", &self.search.len()).finish_non_exhaustive()
+        f.debug_struct("Matcher").field("markers", &self.search.len()).finish_non_exhaustive()
     }
 }
 
@@ -172,6 +174,7 @@ impl Matcher {
             search: Search::new(assets)?,
             young: Streams::default(),
             old: Streams::default(),
+            placed: Placed::default(),
             work: Work::default(),
             held: 0,
             time: 0,
@@ -186,7 +189,7 @@ impl Matcher {
 
     /// How many streams lost their memory because there were too many.
     pub fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.forgotten + self.placed.forgotten
     }
 
     /// Memory that open decoders hold.
@@ -227,6 +230,14 @@ impl Matcher {
         hits.settle();
         if self.held > MAX_HELD {
             self.close_some();
+        }
+    }
+
+    /// Searches bytes that are put at a place of a file, in whatever order these come.
+    pub fn scan_at(&mut self, key: StreamKey, at: u64, bytes: &[u8], hits: &mut Hits) {
+        if !bytes.is_empty() {
+            self.placed.scan(key, at, bytes, &self.search, &mut self.work, hits);
+            hits.settle();
         }
     }
 

@@ -20,7 +20,9 @@ pub mod matcher;
 mod meaning;
 mod patterns;
 mod place;
+mod placed;
 pub mod rules;
+mod salts;
 mod search;
 mod traffic;
 pub mod verdict;
@@ -49,6 +51,7 @@ use lineage::Lineage;
 use matcher::{Hit, Hits, MarkerId, Matcher};
 use place::{AssetPaths, Hasher};
 use rules::Rules;
+use salts::Salts;
 use verdict::{Coverage, Outcome};
 
 pub use matcher::Error;
@@ -96,6 +99,7 @@ pub struct Analysis {
     /// identity, which half of all software looks up.
     followed: AssetSet,
     matcher: Matcher,
+    salts: Salts,
     lineage: Lineage,
     ledger: Ledger,
     hasher: Hasher,
@@ -137,6 +141,7 @@ impl Analysis {
         Ok(Self {
             paths: AssetPaths::new(&assets),
             matcher: Matcher::new(&assets)?,
+            salts: Salts::default(),
             assets,
             rules,
             followed,
@@ -203,10 +208,15 @@ impl Analysis {
             }
         };
         if self.gateway.any {
-            blind("client data is recognised in the clear only: not compressed, encoded or hashed".into());
+            blind(
+                "client data that the subject encrypted itself, or packed in a format of its own, is not recognised"
+                    .into(),
+            );
         } else {
-            let tls = if self.in_clear { "in TLS only where a probed library made it" } else { "not in TLS" };
-            blind(format!("client data is recognised in the clear only: {tls}, nor compressed, encoded or hashed"));
+            let tls = if self.in_clear { "in TLS other than of a probed library" } else { "in TLS" };
+            blind(format!(
+                "client data {tls}, that the subject encrypted itself, or packed in a format of its own, is not recognised"
+            ));
             blind("names split into DNS labels are not joined again".into());
         }
         if self.gateway.unread > 0 {
@@ -237,6 +247,18 @@ impl Analysis {
         }
         if self.matcher.forgotten() > 0 {
             blind("so many streams were open at once that values split over writes may have been missed".into());
+        }
+        let cuts = self.matcher.cuts();
+        for (count, what) in [
+            (cuts.bytes, "streams gave more bytes than are unpacked: the rest was searched as it came only"),
+            (cuts.depth, "times something was packed in more layers than are undone"),
+            (cuts.memory, "packed streams were not followed to their end: too many were open at once"),
+            (cuts.gaps, "packed streams could not be followed: parts of them were not captured"),
+            (self.salts.untried, "payloads held what may be digests that were not tried with all salts"),
+        ] {
+            if count > 0 {
+                blind(format!("{count} {what}"));
+            }
         }
         if self.lineage.unfollowed() > 0 {
             blind("so many processes or files were used that not all lineage was followed".into());
@@ -411,6 +433,7 @@ impl Observer for Analysis {
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
                     self.lineage.end(process.key);
+                    self.salts.forget(process.key);
                     self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }

@@ -1,6 +1,8 @@
 //! What is searched in every stream: the markers as they are, and their disguises that can be
 //! written down beforehand.
 
+use std::sync::{Arc, LazyLock};
+
 use belljar_sandbox::decoy::Asset;
 
 use super::automaton::{Automaton, State};
@@ -59,7 +61,7 @@ struct Disguises {
 }
 
 impl Disguises {
-    fn new(values: &[(&[u8], MarkerId)]) -> Self {
+    fn new(values: &[(Vec<u8>, MarkerId)]) -> Self {
         let mut builder = Builder::default();
         let mut owners = Vec::new();
         for (value, id) in values {
@@ -72,11 +74,14 @@ impl Disguises {
     }
 }
 
+/// Made in a thread of their own: some ten thousand digests are not to be waited for at start-up.
+type Later = LazyLock<Disguises, Box<dyn FnOnce() -> Disguises + Send>>;
+
 /// Everything that is searched.
 pub(super) struct Search {
     plain: Option<Automaton>,
     plain_owners: Vec<MarkerId>,
-    disguises: Disguises,
+    disguises: Arc<Later>,
     pub(super) too_short: usize,
 }
 
@@ -99,12 +104,19 @@ impl Search {
         let texts: Vec<&[u8]> = values.iter().map(|(value, _)| *value).collect();
         let plain = if texts.is_empty() { None } else { Some(Automaton::new(&texts).ok_or(Error)?) };
         let plain_owners = values.iter().map(|(_, id)| *id).collect();
-        Ok(Self { plain, plain_owners, disguises: Disguises::new(&values), too_short })
+        let values: Vec<(Vec<u8>, MarkerId)> = values.iter().map(|(value, id)| (value.to_vec(), *id)).collect();
+        let disguises: Arc<Later> = Arc::new(LazyLock::new(Box::new(move || Disguises::new(&values))));
+        let maker = Arc::clone(&disguises);
+        // Where there is no thread to be had, they are made when they are first needed.
+        let _ = std::thread::Builder::new().name("disguises".into()).spawn(move || {
+            LazyLock::force(&maker);
+        });
+        Ok(Self { plain, plain_owners, disguises, too_short })
     }
 
-    /// How many patterns, plain values included.
+    /// How many values are searched.
     pub(super) fn len(&self) -> usize {
-        self.plain_owners.len() + self.disguises.index.len()
+        self.plain_owners.len()
     }
 
     /// Searches the next bytes of a stream, which are then to be [kept](Trace::keep). `found` is
@@ -117,12 +129,13 @@ impl Search {
                 }
             });
         }
+        let disguises = &**self.disguises;
         let mut tell = |pattern: usize| {
-            if let Some((id, path)) = self.disguises.owners.get(pattern) {
+            if let Some((id, path)) = disguises.owners.get(pattern) {
                 found(*id, *path);
             }
         };
-        let before = trace.last(self.disguises.index.longest().saturating_sub(1));
+        let before = trace.last(disguises.index.longest().saturating_sub(1));
         if !before.is_empty() {
             let mut joined = [0; 2 * KEPT];
             let head = bytes.get(..KEPT).unwrap_or(bytes);
@@ -130,12 +143,12 @@ impl Search {
                 *to = *from;
             }
             let joined = joined.get(..before.len() + head.len()).unwrap_or_default();
-            self.disguises.index.scan(joined, |pattern, start, end| {
+            disguises.index.scan(joined, |pattern, start, end| {
                 if start < before.len() && end > before.len() {
                     tell(pattern);
                 }
             });
         }
-        self.disguises.index.scan(bytes, |pattern, _, _| tell(pattern));
+        disguises.index.scan(bytes, |pattern, _, _| tell(pattern));
     }
 }

@@ -22,7 +22,7 @@ const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
 const BUCKET_SHIFT: u32 = 3;
 const BUCKETS: usize = 1 << (FILTER_BITS - BUCKET_SHIFT);
 /// Places looked at before the candidates among them are compared.
-const BLOCK: usize = 512;
+const BLOCK: usize = 128;
 
 /// Odd numbers that spread a window over the filter (Knuth's multiplicative hashing): one for
 /// bytes, one for differences.
@@ -115,11 +115,6 @@ impl Index {
     /// Bytes of the longest pattern.
     pub(super) fn longest(&self) -> usize {
         self.longest
-    }
-
-    /// How many patterns.
-    pub(super) fn len(&self) -> usize {
-        self.patterns.len()
     }
 
     /// Tells `found` the number, start and end of every pattern that stands in `bytes`.

@@ -477,6 +477,11 @@ impl Text {
     }
 }
 
+/// Whether there is a run of text long enough to be undone.
+pub(super) fn text_run(bytes: &[u8]) -> bool {
+    radix::next_run(bytes, 0, 0).is_some()
+}
+
 /// Whether these are the first bytes of a text in UTF-8.
 fn is_text(head: &[u8]) -> bool {
     let whole = std::str::from_utf8(head).map_err(|error| (error.valid_up_to(), error.error_len()));
