@@ -67,7 +67,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 // It arrived.
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
@@ -83,6 +83,9 @@ impl Analysis {
         let domain = record.target.map_or(0, |target| target.name.len());
         if what == Traffic::Query && (record.target.is_none() || record.payload.len() > domain + LONG_NAME) {
             self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
+        }
+        if what != Traffic::Query && what != Traffic::Hello {
+            self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
         }
         self.hits = hits;
     }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::values::{Auto, HostName, Label, Login, Mac, MachineId, Many, Maybe, Mode, Name, Network, Size, Text, Uuid};
+use crate::analysis::detectors::Detector;
 use crate::analysis::finding::Confidence;
+use crate::analysis::rules::Limits;
 use crate::store::Verb;
 
 /// A whole profile.
@@ -27,6 +29,10 @@ pub(super) struct Document {
     pub limits: LimitsTable,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub verdict: BTreeMap<Text<Verb>, ThresholdTable>,
+    #[serde(default)]
+    pub detectors: DetectorsTable,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detector: Vec<Spanned<Detector>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asset: Vec<AssetTable>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,6 +136,16 @@ pub(super) struct ThresholdTable {
     pub violation: Option<Text<Maybe<Confidence>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unexplained: Option<Text<Maybe<Confidence>>>,
+}
+
+/// `[detectors]`: which of those that come with belljar are not asked, and from when on what is
+/// counted is too much.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DetectorsTable {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub off: Vec<Spanned<String>>,
+    pub limits: Limits,
 }
 
 /// One `[[asset]]`.

@@ -184,6 +184,26 @@ fn thresholds_and_limits_are_taken() {
 }
 
 #[test]
+fn detectors_are_added_and_switched_off() {
+    let own = "[[detector]]\nname = \"ledger\"\nverb = \"disrupt\"\nseverity = \"high\"\nconfidence = \"proven\"\n\
+               deed = \"change the ledger\"\nreason = \"it is signed\"\nwhen = 'written:/srv/ledger/*'\n";
+    let profile = good(&format!("[detectors]\noff = [\"cron\"]\n[detectors.limits]\nprocesses = 9\n{own}"));
+    let rules = profile.rules();
+    let names: Vec<String> = rules.detectors().into_iter().map(|detector| detector.name).collect();
+    assert!(names.contains(&"ledger".to_owned()) && !names.contains(&"cron".to_owned()));
+    assert_eq!((rules.limits.processes, rules.limits.changed_files), (9, 5));
+    let effective = profile.effective(1).unwrap();
+    assert_eq!(Profile::parse("profile.toml", &effective.text, None).unwrap().rules(), rules);
+    insta::assert_snapshot!(with_head(&[
+        "[detectors]\noff = [\"crom\"]\n",
+        &own.replace("\"ledger\"", "\"cron\""),
+        &own.replace("written:", "writen:"),
+        &own.replace("written:/srv/ledger/*", "not op:read"),
+        &own.replace("\"high\"", "\"huge\""),
+    ]));
+}
+
+#[test]
 fn as_many_assets_as_a_session_tells_apart_and_no_more() {
     let with = |count: usize| {
         let asset = |at| format!("[[asset]]\nname = \"a{at}\"\nkind = \"netrc\"\npath = \"/a{at}\"\n");
