@@ -162,7 +162,7 @@ impl Analysis {
     fn read(&mut self, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
         let Some(object) = record.object else { return };
         // The payload of openat2 is its flags.
-        let carries = phrase != "opened" && &*object.name != HOSTS;
+        let carries = phrase != "opened" && &*object.name != HOSTS && !is_environment(&object.name);
         let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
@@ -713,6 +713,11 @@ impl Analysis {
 
 /// Every program that looks up a name reads this file, and the machine's own name stands in it: no interest in that.
 const HOSTS: &[u8] = b"/etc/hosts";
+
+/// What a process was started with it has anyhow; whose else's it reads is a detector's matter.
+fn is_environment(name: &[u8]) -> bool {
+    name.starts_with(b"/proc/") && name.ends_with(b"/environ")
+}
 
 /// By which way bytes go to an object, or come from it.
 pub(super) fn channel(record: &Record<'_>, object: &Object) -> Channel {

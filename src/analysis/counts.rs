@@ -209,11 +209,15 @@ fn is_shell(name: &[u8]) -> bool {
 fn steers_network(object: &Object, payload: &[u8]) -> bool {
     let Some([low, high]) = payload.get(4..6).and_then(|bytes| bytes.first_chunk()) else { return false };
     let message = u16::from_le_bytes([*low, *high]);
-    match &*object.name {
-        name if object.kind != ObjectKind::Socket || !name.starts_with(b"netlink") => false,
-        name if memchr::memmem::find(name, b"netfilter").is_some() => message == 16,
-        // RTM_NEWLINK is 16; RTM_SETLINK 19; routes and rules end at RTM_DELRULE 33.
-        name if memchr::memmem::find(name, b"route").is_some() => (16..36).contains(&message) && message % 4 != 2,
+    // A witness that knows the family by its number alone names it so: NETLINK_ROUTE is 0,
+    // NETLINK_NETFILTER 12 (netlink(7)).
+    let mut parts = object.name.split(|byte| *byte == b':');
+    if object.kind != ObjectKind::Socket || parts.next() != Some(b"netlink") {
+        return false;
+    }
+    match parts.next() {
+        Some(b"route" | b"0") => (16..36).contains(&message) && message % 4 != 2,
+        Some(b"netfilter" | b"12") => message == 16,
         _ => false,
     }
 }
@@ -238,6 +242,8 @@ mod tests {
             ("netlink:route", 26, false),
             ("netlink:netfilter", 16, true),
             ("netlink:netfilter", 0x0a01, false),
+            ("netlink:0", 25, true),
+            ("netlink:12:0x0", 16, true),
             ("netlink:audit", 16, false),
         ] {
             assert_eq!(steers(name, message), want, "{name} {message}");

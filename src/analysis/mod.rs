@@ -505,7 +505,10 @@ fn severity(verb: Verb, class: Option<&str>, confidence: Confidence) -> Severity
     let moves = matches!(verb, Verb::Store | Verb::Transmit) && confidence > Confidence::Suspected;
     match class {
         Some("device") => Severity::Low,
-        Some("identity" | "contact" | "financial" | "secret" | "health") if moves => Severity::High,
+        Some(
+            "identity" | "contact" | "financial" | "secret" | "health" | "classified" | "communications"
+            | "infrastructure" | "fiscal",
+        ) if moves => Severity::High,
         _ => Severity::Medium,
     }
 }

@@ -236,7 +236,7 @@ fn ok() -> Spanned<u16> {
 }
 
 /// A file that holds nothing but a declaration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeclarationDocument {
     pub declaration: DeclarationTable,
