@@ -1,16 +1,23 @@
-//! How fast markers are searched: the choice of automaton, whole payloads against streams of
-//! small ones. Run with `cargo bench --bench matcher`; throughput is printed by criterion.
+//! How fast bytes are searched for client data with the markers of the `workstation` profile and all their disguises:
+//! plain payloads of several sorts, streams of small pieces, packed ones; and what start-up costs. Run with
+//! `cargo bench --bench matcher`; throughput is printed by criterion. `INNOCENT=/usr` reads the files below that folder
+//! instead, up to 300 MB, and says what was found in them.
 
 #![allow(clippy::expect_used, reason = "a benchmark ends where something is wrong")]
 
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::Instant;
+
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use belljar::analysis::matcher::{Direction, Hits, Matcher};
-use belljar_sandbox::decoy::{Asset, Marker};
+use belljar::profile::Profile;
+use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::ProcessKey;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use std::hint::black_box;
 
 const NAMES: [&str; 8] = ["anna", "peter", "maria", "josef", "karl", "ingrid", "hans", "olga"];
+const SIZE: usize = 1 << 20;
 
 /// A fixed sequence of numbers (xorshift64), so that every run searches the same text.
 fn numbers() -> impl FnMut() -> u64 {
@@ -23,52 +30,66 @@ fn numbers() -> impl FnMut() -> u64 {
     }
 }
 
-/// 720 values in the shapes of planted ones: names, addresses, telephones, IBANs, cards, tokens.
-fn asset() -> Asset {
-    let mut next = numbers();
-    let mut pick = |n: u64| next() % n;
-    let mut values: Vec<String> = Vec::new();
-    for _ in 0..120 {
-        let (first, last) = (NAMES[pick(8) as usize], NAMES[pick(8) as usize]);
-        values.push(format!("{first} {last}{}", pick(10_000)));
-        values.push(format!("{first}.{last}{}@example.com", pick(100_000)));
-        values.push(format!("+49 {} {}", pick(1000), pick(100_000_000)));
-        values.push(format!("DE{:020}", pick(10_u64.pow(19))));
-        values.push(format!("4{:015}", pick(10_u64.pow(15))));
-        values.push(format!("{:016x}{:016x}", pick(u64::MAX), pick(u64::MAX)));
-    }
-    Asset {
-        name: "customers".into(),
-        class: "identity".into(),
-        paths: Vec::new(),
-        variables: Vec::new(),
-        markers: values.into_iter().map(|v| Marker { name: String::new(), value: v.into_bytes() }).collect(),
-    }
+fn assets() -> Vec<Asset> {
+    Profile::load("workstation").and_then(|profile| profile.realise(1)).expect("a profile").assets
 }
 
-/// A megabyte of text that shares words with the markers.
+/// Text that shares words with the markers.
 fn text() -> Vec<u8> {
     let mut next = numbers();
     let mut text = Vec::new();
-    while text.len() < 1 << 20 {
+    while text.len() < SIZE {
         text.extend_from_slice(format!("{} {} the quick, ", NAMES[(next() % 8) as usize], next() % 100_000).as_bytes());
     }
-    text.truncate(1 << 20);
+    text.truncate(SIZE);
+    text
+}
+
+fn random() -> Vec<u8> {
+    let mut next = numbers();
+    (0..SIZE / 8).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// A program of this machine.
+fn program() -> Vec<u8> {
+    let mut bytes = std::fs::read("/bin/bash").expect("a shell");
+    bytes.truncate(SIZE);
+    bytes
+}
+
+/// JSON with escapes and long words, as programs exchange it.
+fn json() -> Vec<u8> {
+    let mut next = numbers();
+    let mut text = b"[".to_vec();
+    while text.len() < SIZE {
+        let (a, b) = (next(), next());
+        text.extend_from_slice(
+            format!("{{\"id\":\"{a:016x}{b:016x}\",\"ok\":true,\"at\":{}}},", a % 1_000_000).as_bytes(),
+        );
+    }
+    text.truncate(SIZE);
     text
 }
 
 fn bench(c: &mut Criterion) {
-    let (asset, text) = (asset(), text());
-    let mut matcher = Matcher::new(std::slice::from_ref(&asset)).expect("720 markers");
-    let mut group = c.benchmark_group("markers");
-    group.throughput(Throughput::Bytes(text.len() as u64)).sample_size(20);
+    let assets = assets();
+    let mut matcher = Matcher::new(&assets).expect("markers");
     let mut hits = Hits::default();
-    group.bench_function("whole", |b| {
-        b.iter(|| {
-            hits.clear();
-            matcher.scan(black_box(&text), &mut hits);
+    matcher.scan(b"once, so that everything is made", &mut hits);
+    let mut group = c.benchmark_group("markers");
+    group.sample_size(20);
+    for (name, bytes) in [("text", text()), ("random", random()), ("program", program()), ("json", json())] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                hits.clear();
+                matcher.scan(black_box(&bytes), &mut hits);
+            });
         });
-    });
+        assert!(hits.is_empty(), "{name}: {hits:?}");
+    }
+    let text = text();
+    group.throughput(Throughput::Bytes(text.len() as u64));
     for size in [64, 256, 4096] {
         group.bench_with_input(BenchmarkId::new("stream", size), &size, |b, size| {
             b.iter(|| {
@@ -79,18 +100,69 @@ fn bench(c: &mut Criterion) {
             });
         });
     }
+    let packed = zstd::encode_all(&text[..], 3).expect("memory");
+    group.bench_function("unpacked from zstd", |b| {
+        b.iter(|| {
+            hits.clear();
+            matcher.scan(black_box(&packed), &mut hits);
+        });
+    });
+    let values: Vec<&[u8]> = assets.iter().flat_map(|asset| &asset.markers).map(|marker| &*marker.value).collect();
     for (name, kind) in
         [("aho-corasick DFA", AhoCorasickKind::DFA), ("aho-corasick contiguous NFA", AhoCorasickKind::ContiguousNFA)]
     {
-        let values = asset.markers.iter().map(|m| &m.value);
-        let other = AhoCorasick::builder().kind(Some(kind)).build(values).expect("720 markers");
+        let other = AhoCorasick::builder().kind(Some(kind)).build(&values).expect("markers");
         group.bench_function(name, |b| b.iter(|| other.find_overlapping_iter(black_box(&text)).count()));
     }
     group.finish();
-    c.bench_function("build", |b| {
-        b.iter(|| Matcher::new(black_box(std::slice::from_ref(&asset))).expect("720 markers"));
+    let mut group = c.benchmark_group("build");
+    group.sample_size(20);
+    group.bench_function("until a session may go on", |b| {
+        b.iter(|| Matcher::new(black_box(&assets)).expect("markers"));
     });
+    group.bench_function("until everything is made", |b| {
+        b.iter(|| {
+            let mut matcher = Matcher::new(black_box(&assets)).expect("markers");
+            matcher.scan(b"until everything is made", &mut Hits::default());
+        });
+    });
+    group.finish();
 }
 
-criterion_group!(benches, bench);
+/// Reads what lies below a folder and says how fast that was searched, and what was found.
+fn innocent(folder: PathBuf) {
+    let mut matcher = Matcher::new(&assets()).expect("markers");
+    let (mut hits, mut bytes, mut files) = (Hits::default(), 0, 0);
+    let mut took = std::time::Duration::ZERO;
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop().filter(|_| bytes < 300_000_000) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() && entry.metadata().is_ok_and(|data| data.len() < 16 << 20) {
+                let content = std::fs::read(entry.path()).unwrap_or_default();
+                let begun = Instant::now();
+                hits.clear();
+                matcher.scan(&content, &mut hits);
+                took += begun.elapsed();
+                bytes += content.len();
+                files += 1;
+                for hit in hits.all() {
+                    println!("{}: {hit:?}", entry.path().display());
+                }
+            }
+        }
+    }
+    println!("{files} files, {bytes} bytes, {} MB/s", bytes as f64 / took.as_secs_f64() / 1e6);
+}
+
+fn either(c: &mut Criterion) {
+    match std::env::var_os("INNOCENT") {
+        Some(folder) => innocent(folder.into()),
+        None => bench(c),
+    }
+}
+
+criterion_group!(benches, either);
 criterion_main!(benches);

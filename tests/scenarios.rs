@@ -87,6 +87,8 @@ struct ExpectedFinding {
     outcome: Option<String>,
     error: Option<String>,
     decision: Option<String>,
+    /// Through what it was seen, outermost first.
+    encodings: Option<Vec<String>>,
 }
 
 /// A scenario as it is to be read for one witness.
@@ -115,6 +117,7 @@ impl ExpectedFinding {
             && is("outcome", &self.outcome)
             && is("error", &self.error)
             && is("decision", &self.decision)
+            && self.encodings.as_ref().is_none_or(|wanted| finding["encodings"] == serde_json::json!(wanted))
     }
 }
 

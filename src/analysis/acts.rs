@@ -14,8 +14,9 @@ use super::attempts::FORMAT;
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::lineage::Lineage;
-use super::matcher::{Direction, Hits, MarkerId};
+use super::matcher::{Direction, Hit, Hits};
 use super::place::{Place, place};
+use super::salts::Salts;
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
 use crate::store::meaning::{Act, act};
 use crate::store::{AssetSet, Object, Record, Verb};
@@ -210,7 +211,7 @@ impl Analysis {
         match place {
             Place::Disk if !self.fifos.contains(&flow) => {
                 // Its own place is where it was already.
-                hits.retain(|id| !own.contains(id.asset));
+                hits.retain(|hit| !own.contains(hit.id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
@@ -423,9 +424,9 @@ impl Analysis {
             let name = entry.split(|b| *b == b'=').next().unwrap_or_default();
             let mut found = Hits::default();
             self.matcher.scan(entry, &mut found);
-            found.retain(|id| !self.holds_variable(id.asset, name));
-            for id in found.ids() {
-                hits.add(*id);
+            found.retain(|hit| !self.holds_variable(hit.id.asset, name));
+            for hit in found.all() {
+                hits.add(*hit);
             }
         }
         self.handed(&hits, record, touched, Channel::Env, program);
@@ -497,7 +498,7 @@ impl Analysis {
                 self.destroy(asset, record, touched, "no longer has the values in");
             }
         }
-        hits.retain(|id| !own.contains(id.asset));
+        hits.retain(|hit| !own.contains(hit.id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
         touched.keep_payload |= !hits.is_empty();
         self.contents(Verb::Store, &hits, record, touched, object, "has it in");
@@ -508,7 +509,7 @@ impl Analysis {
     fn collect(
         &mut self,
         asset: usize,
-        markers: &[MarkerId],
+        markers: &[Hit],
         record: &Record<'_>,
         touched: &mut Touched,
         phrase: &'static str,
@@ -544,7 +545,7 @@ impl Analysis {
     /// Marker bytes in the hands of a process show that it has the data. Where that was seen
     /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
     /// kernel, a memory map), which is a finding of its own.
-    pub(super) fn imply(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>, touched: &mut Touched) {
+    pub(super) fn imply(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>, touched: &mut Touched) {
         if self.confirm(asset, markers, record) {
             return;
         }
@@ -580,7 +581,7 @@ impl Analysis {
     }
 
     /// Says of the collection that the data came from, where one was seen, that it worked.
-    fn confirm(&mut self, asset: usize, markers: &[MarkerId], record: &Record<'_>) -> bool {
+    fn confirm(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>) -> bool {
         let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) else {
             return false;
         };
@@ -683,10 +684,31 @@ impl Analysis {
             // The bytes of a connection, and what they mean, are two streams.
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
             let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
-            let whole = !self.is_cut(record, direction);
-            self.matcher.scan_stream((process, stream, direction), record.payload, whole, &mut hits);
+            let key = (process, stream, direction);
+            match placed_at(record) {
+                Some(at) => self.matcher.scan_at(key, at, record.payload, &mut hits),
+                None => {
+                    let whole = !self.is_cut(record, direction);
+                    self.matcher.scan_stream(key, record.payload, whole, &mut hits);
+                }
+            }
+            self.try_salts(record, direction, &mut hits);
         }
         hits
+    }
+
+    /// Tries what looks like digests with salts that the process had before, and remembers the payload.
+    pub(super) fn try_salts(&mut self, record: &Record<'_>, direction: Direction, hits: &mut Hits) {
+        let Some(process) = record.process.map(|process| process.key) else { return };
+        if direction == Direction::Out && Salts::may_hold(record.payload) {
+            let mut held = AssetSet::default();
+            for origin in self.lineage.reach(process) {
+                held.insert(origin.asset);
+            }
+            self.salts.search(process, record.payload, held, &self.assets, hits);
+            hits.settle();
+        }
+        self.salts.note(process, direction, record.payload);
     }
 
     /// Whether fewer bytes were looked at than moved. Of a read only the room for it is known
@@ -717,6 +739,14 @@ const HOSTS: &[u8] = b"/etc/hosts";
 /// What a process was started with it has anyhow; whose else's it reads is a detector's matter.
 fn is_environment(name: &[u8]) -> bool {
     name.starts_with(b"/proc/") && name.ends_with(b"/environ")
+}
+
+/// Where in a file a call puts its bytes, if it says so: `pwrite64`, `pwritev` (pwrite(2), readv(2)) have the offset
+/// fourth. That of `pwritev2` may be -1, for where the file stands.
+fn placed_at(record: &Record<'_>) -> Option<u64> {
+    let placed = matches!(record.call?.name, "pwrite64" | "pwritev" | "pwritev2");
+    Some(record.args[3])
+        .filter(|at| placed && matches!(record.kind, Kind::Call { abi: Abi::X86_64, .. }) && *at != u64::MAX)
 }
 
 /// By which way bytes go to an object, or come from it.

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::encoding::Path;
 use super::finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Severity};
-use super::matcher::MarkerId;
+use super::matcher::{Hit, MarkerId};
 use crate::store::Verb;
 
 /// Findings listed at most; the subject decides how many destinations there are.
@@ -40,6 +41,8 @@ pub(super) struct Evidence<'a> {
     pub(super) deed: Option<&'a str>,
     /// Markers seen, with their names.
     pub(super) markers: Vec<(MarkerId, &'a str)>,
+    /// Through what they were seen.
+    pub(super) path: Path,
     /// Events that led here.
     pub(super) before: Option<Arc<[ChainItem]>>,
     /// The event itself.
@@ -58,7 +61,7 @@ pub(super) struct Glance<'a> {
     /// How it ended and what that rests on.
     pub(super) ending: (Ending, Basis),
     /// Markers seen.
-    pub(super) markers: &'a [MarkerId],
+    pub(super) markers: &'a [Hit],
     /// See [`Evidence::step`].
     pub(super) step: u64,
     /// Number of the event.
@@ -100,7 +103,7 @@ impl Ledger {
             && glance.confidence <= finding.confidence
             && glance.declared >= finding.declared
             && glance.ending <= (finding.outcome, finding.outcome_basis)
-            && glance.markers.iter().all(|id| entry.seen.contains(id));
+            && glance.markers.iter().all(|hit| entry.seen.contains(&hit.id));
         if stale {
             entry.count(glance.event);
         }
@@ -133,7 +136,7 @@ impl Ledger {
         &mut self,
         key: u64,
         event: u64,
-        markers: &[MarkerId],
+        markers: &[Hit],
         name: impl Fn(MarkerId) -> Option<&'n str>,
     ) {
         let Some(index) = self.by_key.get(&key).copied() else { return };
@@ -141,12 +144,13 @@ impl Ledger {
         if !entry.finding.chain.iter().any(|item| item.event == event) {
             return;
         }
-        let new = markers.iter().filter(|id| !entry.seen.contains(id));
-        let new: Vec<(MarkerId, &str)> = new.filter_map(|id| Some((*id, name(*id)?))).collect();
+        let new = markers.iter().filter(|hit| !entry.seen.contains(&hit.id));
+        let new: Vec<(MarkerId, &str)> = new.filter_map(|hit| Some((hit.id, name(hit.id)?))).collect();
         let mut changed = entry.mark(&new);
         let finding = &mut entry.finding;
-        changed |= finding.confidence < Confidence::Proven;
-        finding.confidence = Confidence::Proven;
+        let confidence = markers.iter().map(Hit::confidence).max().unwrap_or(Confidence::Proven);
+        changed |= finding.confidence < confidence;
+        finding.confidence = finding.confidence.max(confidence);
         if (finding.outcome, finding.outcome_basis) < (Ending::Succeeded, Basis::LaterEvent) {
             (finding.outcome, finding.outcome_basis, finding.error) = (Ending::Succeeded, Basis::LaterEvent, None);
             changed = true;
@@ -196,7 +200,7 @@ impl Entry {
                 markers: Vec::new(),
                 channel: evidence.channel,
                 destination: evidence.destination,
-                encodings: Vec::new(),
+                encodings: evidence.path.names(),
                 decision: evidence.decision.to_owned(),
                 outcome,
                 error,
@@ -223,6 +227,10 @@ impl Entry {
         let mut changed = self.mark(&evidence.markers);
         let finding = &mut self.finding;
         changed |= evidence.confidence > finding.confidence || finding.declared && !evidence.declared;
+        // The encodings are those of the surest evidence.
+        if evidence.confidence > finding.confidence {
+            finding.encodings = evidence.path.names();
+        }
         finding.confidence = finding.confidence.max(evidence.confidence);
         // Who read the bytes knows better than who saw a socket.
         if matches!(finding.channel, Channel::Tcp | Channel::Udp) && finding.channel != evidence.channel {

@@ -158,8 +158,13 @@ impl Lineage {
     /// A process ended. What it left in files and pipes stays; what it held is remembered for a while, since what it
     /// sent last may still be on its way.
     pub(super) fn end(&mut self, process: ProcessKey) {
+        let reach = self.reach(process);
         let Some(member) = self.members.get_mut(&process).filter(|member| !member.ended) else { return };
         member.ended = true;
+        // Its ancestors may have ended, too, when that arrives.
+        for origin in reach {
+            member.holding.add(origin);
+        }
         self.ended.push_back(process);
         if self.ended.len() > MAX_ENDED
             && let Some(oldest) = self.ended.pop_front()

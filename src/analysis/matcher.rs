@@ -1,8 +1,6 @@
-//! Finds marker values in whatever bytes pass: one automaton for all markers of all assets, and
-//! for each stream its state, so that a value split over any number of writes is found.
-//!
-//! A stream that holds no beginning of a marker - nearly every one, nearly always - needs no
-//! memory at all.
+//! Finds marker values in whatever bytes pass, as they are or disguised: one search for all markers
+//! of all assets, and for each stream what is needed to find a value that is split over any number
+//! of writes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,15 +9,22 @@ use belljar_sandbox::decoy::Asset;
 use belljar_sandbox::event::ProcessKey;
 use foldhash::fast::RandomState;
 
-use super::automaton::{Automaton, State};
+use super::decode::{Cuts, Node, Work};
+use super::encoding::Path;
+use super::finding::Confidence;
+use super::placed::Placed;
+use super::search::Search;
 use crate::store::AssetSet;
 
 /// Values shorter than this occur by chance and are not searched.
 pub const MIN_MARKER: usize = 5;
 
 /// How many streams one generation remembers; two generations are kept, so between this and
-/// twice this many streams have a memory.
-const GENERATION: usize = 16_384;
+/// twice this many streams have a memory, of some 200 bytes each.
+const GENERATION: usize = 65_536;
+/// Memory that all open decoders may hold. Where it would be more, those of the streams that
+/// nothing came by for longest are closed.
+const MAX_HELD: usize = 192 << 20;
 
 /// Which marker: index of its asset, and its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,129 +52,162 @@ pub enum Direction {
 /// A stream: who moves bytes, to or from what (a hash of the object), which way.
 pub type StreamKey = (ProcessKey, u64, Direction);
 
-/// What was found, each marker once. Reused from event to event.
+/// A marker that was found, and through what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hit {
+    /// Which.
+    pub id: MarkerId,
+    /// The layers around it, outermost first; none where it stood there as it is.
+    pub path: Path,
+}
+
+impl Hit {
+    /// How sure it is.
+    pub fn confidence(&self) -> Confidence {
+        if self.path == Path::CLEAR { Confidence::Proven } else { Confidence::Derived }
+    }
+}
+
+/// What was found, each marker once: the way with the fewest layers. Reused from event to event.
 #[derive(Debug, Default)]
 pub struct Hits {
-    ids: Vec<MarkerId>,
+    all: Vec<Hit>,
 }
 
 impl Hits {
     /// Nothing was found.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.all.is_empty()
     }
 
     /// The markers found, each once, sorted by asset.
-    pub fn ids(&self) -> &[MarkerId] {
-        &self.ids
+    pub fn all(&self) -> &[Hit] {
+        &self.all
     }
 
     /// The assets they belong to.
     pub fn assets(&self) -> AssetSet {
         let mut assets = AssetSet::default();
-        for id in &self.ids {
-            assets.insert(id.asset);
+        for hit in &self.all {
+            assets.insert(hit.id.asset);
         }
         assets
     }
 
     /// The markers of one asset.
-    pub fn of(&self, asset: usize) -> &[MarkerId] {
-        let start = self.ids.partition_point(|id| id.asset < asset);
-        let end = self.ids.partition_point(|id| id.asset <= asset);
-        self.ids.get(start..end).unwrap_or_default()
+    pub fn of(&self, asset: usize) -> &[Hit] {
+        let start = self.all.partition_point(|hit| hit.id.asset < asset);
+        let end = self.all.partition_point(|hit| hit.id.asset <= asset);
+        self.all.get(start..end).unwrap_or_default()
     }
 
     /// Adds one.
-    pub fn add(&mut self, id: MarkerId) {
-        self.ids.push(id);
+    pub fn add(&mut self, hit: Hit) {
+        self.all.push(hit);
         self.settle();
     }
 
     /// Leaves only the hits that `keep` says.
-    pub fn retain(&mut self, keep: impl FnMut(&MarkerId) -> bool) {
-        self.ids.retain(keep);
+    pub fn retain(&mut self, keep: impl FnMut(&Hit) -> bool) {
+        self.all.retain(keep);
     }
 
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
-        self.ids.clear();
+        self.all.clear();
     }
 
-    fn settle(&mut self) {
-        if self.ids.len() > 1 {
-            self.ids.sort_unstable();
-            self.ids.dedup();
+    /// Notes one among many; they are to be settled then.
+    pub(super) fn note(&mut self, id: MarkerId, path: Path) {
+        let hit = Hit { id, path };
+        // Bytes that are one marker over and over are told once.
+        if self.all.last() != Some(&hit) {
+            self.all.push(hit);
+        }
+        if self.all.len() >= 4096 {
+            self.settle();
+        }
+    }
+
+    pub(super) fn settle(&mut self) {
+        if self.all.len() > 1 {
+            self.all.sort_unstable();
+            self.all.dedup_by_key(|hit| hit.id);
         }
     }
 }
 
-/// States of streams that hold the beginning of a marker. The subject chooses objects and
-/// processes, but sees no hash: the seed is drawn by chance.
-type States = HashMap<StreamKey, State, RandomState>;
+/// A stream, and when something came by it last.
+#[derive(Default)]
+struct Stream {
+    node: Node,
+    last: u64,
+}
 
-/// The automaton and the states of streams.
+/// Streams by their keys. The subject chooses objects and processes, but sees no hash: the seed is
+/// drawn by chance.
+type Streams = HashMap<StreamKey, Stream, RandomState>;
+
+/// The search and the streams.
 pub struct Matcher {
-    automaton: Option<Automaton>,
-    owners: Vec<MarkerId>,
-    too_short: usize,
-    young: States,
-    old: States,
+    search: Search,
+    young: Streams,
+    old: Streams,
+    placed: Placed,
+    work: Work,
+    /// Memory that open decoders hold.
+    held: usize,
+    time: u64,
     forgotten: u64,
 }
 
 impl std::fmt::Debug for Matcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Matcher").field("markers", &self.owners.len()).finish_non_exhaustive()
+        f.debug_struct("Matcher").field("markers", &self.search.len()).finish_non_exhaustive()
     }
 }
 
 impl Matcher {
-    /// An automaton for the markers of `assets`. Where two have the same value, the first counts.
+    /// A search for the markers of `assets`. Where two have the same value, the first counts.
     pub fn new(assets: &[Asset]) -> Result<Self, Error> {
-        let mut values: Vec<(&[u8], MarkerId)> = Vec::new();
-        let mut too_short = 0;
-        for (index, asset) in assets.iter().enumerate().take(AssetSet::CAPACITY) {
-            for (marker, planted) in asset.markers.iter().enumerate() {
-                if planted.value.len() < MIN_MARKER {
-                    too_short += 1;
-                } else {
-                    values.push((&planted.value, MarkerId { asset: index, marker }));
-                }
-            }
-        }
-        values.sort_unstable();
-        values.dedup_by_key(|(value, _)| *value);
-        let automaton = if values.is_empty() {
-            None
-        } else {
-            let patterns: Vec<&[u8]> = values.iter().map(|(value, _)| *value).collect();
-            Some(Automaton::new(&patterns).ok_or(Error)?)
-        };
         Ok(Self {
-            automaton,
-            owners: values.iter().map(|(_, id)| *id).collect(),
-            too_short,
-            young: States::default(),
-            old: States::default(),
+            search: Search::new(assets)?,
+            young: Streams::default(),
+            old: Streams::default(),
+            placed: Placed::default(),
+            work: Work::default(),
+            held: 0,
+            time: 0,
             forgotten: 0,
         })
     }
 
     /// How many markers are too short to be searched.
     pub fn too_short(&self) -> usize {
-        self.too_short
+        self.search.too_short
     }
 
     /// How many streams lost their memory because there were too many.
     pub fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.forgotten + self.placed.forgotten
+    }
+
+    /// Memory that open decoders hold.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// What was not unpacked to its end.
+    pub(super) fn cuts(&self) -> Cuts {
+        self.work.cuts
     }
 
     /// Searches bytes that stand for themselves (a name, an argument vector) and adds to `hits`.
-    pub fn scan(&self, bytes: &[u8], hits: &mut Hits) {
+    pub fn scan(&mut self, bytes: &[u8], hits: &mut Hits) {
         if bytes.len() >= MIN_MARKER {
-            self.advance(State::START, bytes, hits);
+            Node::default().push(bytes, &self.search, &mut self.work, hits);
+            hits.settle();
         }
     }
 
@@ -179,54 +217,67 @@ impl Matcher {
         if bytes.is_empty() {
             return;
         }
-        let before = self.state(&key);
-        let after = self.advance(before, bytes, hits);
-        let after = if whole { after } else { State::START };
-        if after != before {
-            self.keep(key, after);
+        self.time += 1;
+        self.rejuvenate(key);
+        let stream = self.young.entry(key).or_default();
+        stream.last = self.time;
+        let before = stream.node.weight();
+        stream.node.push(bytes, &self.search, &mut self.work, hits);
+        if !whole {
+            stream.node.gap(&mut self.work);
+        }
+        self.held = (self.held + stream.node.weight()).saturating_sub(before);
+        hits.settle();
+        if self.held > MAX_HELD {
+            self.close_some();
         }
     }
 
-    fn advance(&self, state: State, bytes: &[u8], hits: &mut Hits) -> State {
-        let Some(automaton) = &self.automaton else { return state };
-        let before = hits.ids.len();
-        let state = automaton.scan(state, bytes, |value| {
-            let id = self.owners.get(value).copied();
-            // Bytes that are one marker over and over are told once.
-            if id.is_some() && id.as_ref() != hits.ids.last() {
-                hits.ids.extend(id);
-            }
-        });
-        if hits.ids.len() > before {
+    /// Searches bytes that are put at a place of a file, in whatever order these come.
+    pub fn scan_at(&mut self, key: StreamKey, at: u64, bytes: &[u8], hits: &mut Hits) {
+        if !bytes.is_empty() {
+            self.placed.scan(key, at, bytes, &self.search, &mut self.work, hits);
             hits.settle();
         }
-        state
     }
 
-    /// What is held of the stream; it counts as young from now on.
-    fn state(&mut self, key: &StreamKey) -> State {
-        if let Some(state) = self.young.get(key) {
-            return *state;
-        }
-        match self.old.remove(key) {
-            Some(state) => {
-                self.keep(*key, state);
-                state
-            }
-            None => State::START,
+    /// Says that something begins in the stream with what comes next: a message's body.
+    pub fn begin(&mut self, key: StreamKey) {
+        if let Some(stream) = self.young.get_mut(&key).or(self.old.get_mut(&key)) {
+            stream.node.begin();
         }
     }
 
-    fn keep(&mut self, key: StreamKey, state: State) {
-        if state == State::START {
-            self.young.remove(&key);
+    /// Makes room, and counts a stream that is used again as young.
+    fn rejuvenate(&mut self, key: StreamKey) {
+        if self.young.contains_key(&key) {
             return;
         }
-        if self.young.len() >= GENERATION && !self.young.contains_key(&key) {
+        if self.young.len() >= GENERATION {
             self.forgotten += self.old.len() as u64;
+            let gone: usize = self.old.values().map(|stream| stream.node.weight()).sum();
+            self.held = self.held.saturating_sub(gone);
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, state);
+        if let Some(stream) = self.old.remove(&key) {
+            self.young.insert(key, stream);
+        }
+    }
+
+    /// Closes the decoders of that half of the streams that nothing came by for longest.
+    fn close_some(&mut self) {
+        let open = |streams: &Streams| -> Vec<u64> {
+            streams.values().filter(|stream| stream.node.weight() > 0).map(|stream| stream.last).collect()
+        };
+        let mut times = [open(&self.young), open(&self.old)].concat();
+        times.sort_unstable();
+        let Some(limit) = times.get(times.len() / 2).copied() else { return };
+        for stream in self.young.values_mut().chain(self.old.values_mut()) {
+            if stream.node.weight() > 0 && stream.last <= limit {
+                self.held = self.held.saturating_sub(stream.node.weight());
+                self.work.cuts.memory += u64::from(stream.node.close());
+            }
+        }
     }
 }
 
@@ -254,15 +305,19 @@ mod tests {
             .expect("small")
     }
 
+    fn clear(asset: usize, marker: usize) -> Hit {
+        Hit { id: MarkerId { asset, marker }, path: Path::CLEAR }
+    }
+
     const KEY: StreamKey = (ProcessKey(1), 7, Direction::Out);
 
     #[test]
     fn overlapping_values_are_all_found_and_short_ones_counted() {
-        let (matcher, mut hits) = (matcher(), Hits::default());
+        let (mut matcher, mut hits) = (matcher(), Hits::default());
         assert_eq!(matcher.too_short(), 1);
         matcher.scan(b"four x anna.berg@example.com AKIA77 AKIA77", &mut hits);
-        assert_eq!(hits.ids().len(), 3);
-        assert_eq!(hits.of(0), [MarkerId { asset: 0, marker: 0 }]);
+        assert_eq!(hits.all().len(), 3);
+        assert_eq!(hits.of(0), [clear(0, 0)]);
         assert_eq!(hits.of(1).len(), 2);
         assert_eq!(hits.of(2), []);
     }
@@ -276,9 +331,9 @@ mod tests {
                 for part in [&b"..."[..], &value[..first], &value[first..second], &value[second..], b"..."] {
                     let mut hits = Hits::default();
                     matcher.scan_stream(KEY, part, true, &mut hits);
-                    found.ids.extend(hits.ids());
+                    found.all.extend(hits.all());
                 }
-                assert!(found.ids.contains(&MarkerId { asset: 0, marker: 0 }), "{first} {second}");
+                assert!(found.all.contains(&clear(0, 0)), "{first} {second}");
             }
         }
     }
@@ -295,7 +350,7 @@ mod tests {
         matcher.scan_stream((ProcessKey(3), 7, Direction::In), b"A77", true, &mut hits);
         assert!(hits.is_empty(), "bytes between the two were not kept");
         matcher.scan_stream(KEY, b"A77", true, &mut hits);
-        assert_eq!(hits.ids().len(), 1, "the control: the same stream goes on");
+        assert_eq!(hits.all().len(), 1, "the control: the same stream goes on");
         hits.clear();
         matcher.scan_stream(KEY, b"A77", true, &mut hits);
         assert!(hits.is_empty(), "a value is found once");
@@ -304,11 +359,11 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut matcher = matcher();
-        for process in 0..100_000 {
+        for process in 0..300_000 {
             matcher.scan_stream((ProcessKey(process), 0, Direction::In), b"AKIA", true, &mut Hits::default());
         }
         assert!(matcher.young.len() <= GENERATION && matcher.old.len() <= GENERATION);
-        assert!(matcher.forgotten() >= 100_000 - 2 * GENERATION as u64);
+        assert!(matcher.forgotten() >= 300_000 - 2 * GENERATION as u64);
     }
 
     #[test]

@@ -10,23 +10,31 @@ mod acts;
 mod attempts;
 mod automaton;
 mod counts;
+mod decode;
 pub mod detectors;
+mod digests;
+pub mod encoding;
 mod facts;
 pub mod finding;
 mod ledger;
 mod lineage;
 pub mod matcher;
+mod patterns;
 mod place;
+mod placed;
 pub mod rules;
+mod salts;
+mod search;
 mod suspicion;
 mod traffic;
 pub mod verdict;
+mod windows;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
@@ -38,13 +46,15 @@ use crate::redact::Redactor;
 use crate::store::{AssetInfo, AssetSet, Object, Process, Record, Verb, Verbs};
 use counts::Counts;
 use detectors::Detectors;
+use encoding::Path;
 use facts::{Facts, Known};
 use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
 use ledger::{Evidence, Glance, Ledger};
 use lineage::Lineage;
-use matcher::{Hits, MarkerId, Matcher};
+use matcher::{Hit, Hits, MarkerId, Matcher};
 use place::{AssetPaths, Hasher};
 use rules::Rules;
+use salts::Salts;
 use verdict::{Coverage, Outcome};
 
 pub use matcher::Error;
@@ -71,7 +81,7 @@ struct Claim<'c> {
     channel: Channel,
     /// Where to, as raw bytes.
     destination: Option<&'c [u8]>,
-    markers: &'c [MarkerId],
+    markers: &'c [Hit],
     link: Link,
     /// What happened, between the process's name and the object's.
     phrase: &'static str,
@@ -104,9 +114,8 @@ pub struct Analysis {
     /// Named pipes that the subject made: paths that keep nothing.
     fifos: HashSet<u64>,
     matcher: Matcher,
+    salts: Salts,
     lineage: Lineage,
-    /// Processes that ended lately, and what they could reach.
-    gone: VecDeque<(ProcessKey, Vec<lineage::Origin>)>,
     ledger: Ledger,
     hasher: Hasher,
     known: Known,
@@ -155,11 +164,11 @@ impl Analysis {
             named: named.collect(),
             paths: AssetPaths::new(&assets),
             matcher: Matcher::new(&assets)?,
+            salts: Salts::default(),
             assets,
             rules,
             fifos: HashSet::new(),
             lineage: Lineage::new(followed),
-            gone: VecDeque::new(),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -225,10 +234,15 @@ impl Analysis {
             }
         };
         if self.gateway.any {
-            blind("client data is recognised in the clear only: not compressed, encoded or hashed".into());
+            blind(
+                "client data that the subject encrypted itself, or packed in a format of its own, is not recognised"
+                    .into(),
+            );
         } else {
-            let tls = if self.in_clear { "in TLS only where a probed library made it" } else { "not in TLS" };
-            blind(format!("client data is recognised in the clear only: {tls}, nor compressed, encoded or hashed"));
+            let tls = if self.in_clear { "in TLS other than of a probed library" } else { "in TLS" };
+            blind(format!(
+                "client data {tls}, that the subject encrypted itself, or packed in a format of its own, is not recognised"
+            ));
             blind("names split into DNS labels are not joined again".into());
         }
         if self.gateway.unread > 0 {
@@ -265,6 +279,18 @@ impl Analysis {
         if self.matcher.forgotten() > 0 {
             blind("so many streams were open at once that values split over writes may have been missed".into());
         }
+        let cuts = self.matcher.cuts();
+        for (count, what) in [
+            (cuts.bytes, "streams gave more bytes than are unpacked: the rest was searched as it came only"),
+            (cuts.depth, "times something was packed in more layers than are undone"),
+            (cuts.memory, "packed streams were not followed to their end: too many were open at once"),
+            (cuts.gaps, "packed streams could not be followed: parts of them were not captured"),
+            (self.salts.untried, "payloads held what may be digests that were not tried with all salts"),
+        ] {
+            if count > 0 {
+                blind(format!("{count} {what}"));
+            }
+        }
         if self.lineage.unfollowed() > 0 {
             blind("so many processes or files were used that not all lineage was followed".into());
         }
@@ -284,10 +310,16 @@ impl Analysis {
         let asset = claim.asset.and_then(|index| self.assets.get(index));
         let class = asset.map(|asset| asset.class.as_str());
         let asset = asset.map(|asset| (asset.name.as_str(), asset.class.as_str()));
+        // What rests on contents is as sure as these are.
+        let best = claim.markers.iter().map(|hit| hit.path).min();
+        let confidence = match claim.markers.iter().map(Hit::confidence).max() {
+            Some(confidence) => claim.confidence.min(confidence),
+            None => claim.confidence,
+        };
         let place = claim.destination.unwrap_or(claim.thing);
         let declared = self.rules.declares(claim.verb, asset, place);
         let glance = Glance {
-            confidence: claim.confidence,
+            confidence,
             declared,
             ending: (claim.ending.0, claim.ending.1),
             markers: claim.markers,
@@ -301,7 +333,7 @@ impl Analysis {
         let mut ledger = std::mem::take(&mut self.ledger);
         let written = matches!(record.kind, Kind::Layer(_)).then(|| self.writer(record)).flatten();
         let process = record.process.or(written.and_then(|writer| writer.process.as_deref()));
-        let severity = claim.deed.map_or_else(|| severity(claim.verb, class, claim.confidence), |deed| deed.severity);
+        let severity = claim.deed.map_or_else(|| severity(claim.verb, class, confidence), |deed| deed.severity);
         let attack = match claim.deed {
             Some(deed) => deed.attack,
             None => attack(claim.verb, class, claim.channel),
@@ -311,7 +343,7 @@ impl Analysis {
             asset: claim.asset.and_then(|index| {
                 Some((self.assets.get(index)?.name.as_str(), self.assets.get(index)?.class.as_str()))
             }),
-            confidence: claim.confidence,
+            confidence,
             severity,
             declared,
             channel: claim.channel,
@@ -320,7 +352,8 @@ impl Analysis {
             ending: claim.ending,
             attack,
             deed: claim.deed.map(|deed| deed.what),
-            markers: claim.markers.iter().filter_map(|id| Some((*id, self.marker_name(*id)?))).collect(),
+            markers: claim.markers.iter().filter_map(|hit| Some((hit.id, self.marker_name(hit.id)?))).collect(),
+            path: best.unwrap_or(Path::CLEAR),
             before: claim.before,
             item: self.item(record, process, claim.phrase, claim.thing, claim.link),
             step,
@@ -435,7 +468,8 @@ impl Observer for Analysis {
             }
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
-                    self.ends(process.key);
+                    self.lineage.end(process.key);
+                    self.salts.forget(process.key);
                     self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }

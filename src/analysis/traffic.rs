@@ -14,6 +14,8 @@ use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
 const LONG_NAME: usize = 52;
+/// Labels of a name that are searched each for itself.
+const MAX_PLACES: usize = 4;
 /// Addresses whose names are remembered.
 const MAX_NAMES: usize = 65_536;
 /// Destinations listed that were to be spoken to in secret.
@@ -43,6 +45,9 @@ impl Analysis {
             Traffic::Refusal => self.refusal(record, touched),
             Traffic::Query => self.learn(record),
             _ => {}
+        }
+        if let Some(process) = record.process.filter(|_| what == Traffic::Received) {
+            self.salts.note(process.key, Direction::In, record.payload);
         }
         let Some(object) = record.object.filter(|_| what.leaves()) else { return };
         let (protocol, in_tls) = Protocol::from_argument(record.args[3]);
@@ -116,10 +121,20 @@ impl Analysis {
             let joined: Vec<u8> = carried.iter().copied().filter(|byte| *byte != b'.').collect();
             let stream = self.hasher.any(("dns", domain));
             self.matcher.scan_stream((process, stream, Direction::Out), &joined, true, &mut hits);
+            // Labels of one place are a stream, too: others may count.
+            for (place, label) in carried.split(|byte| *byte == b'.').take(MAX_PLACES).enumerate() {
+                let stream = self.hasher.any(("label", domain, place));
+                self.matcher.scan_stream((process, stream, Direction::Out), label, true, &mut hits);
+            }
         } else {
             let whole = record.payload_len == record.payload.len() as u64;
-            let stream = self.hasher.any(("connection", record.args[0]));
-            self.matcher.scan_stream((process, stream, Direction::Out), record.payload, whole, &mut hits);
+            let key = (process, self.hasher.any(("connection", record.args[0])), Direction::Out);
+            self.matcher.scan_stream(key, record.payload, whole, &mut hits);
+            if what == Traffic::Request {
+                // Its body comes next.
+                self.matcher.begin(key);
+            }
+            self.try_salts(record, Direction::Out, &mut hits);
         }
         hits
     }

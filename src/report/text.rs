@@ -254,7 +254,11 @@ fn outcome(finding: &Finding) -> String {
     };
     let error = finding.error.as_deref().map(|error| format!(" with {error}")).unwrap_or_default();
     let to = finding.destination.as_deref().map(|to| format!(", to {to}")).unwrap_or_default();
-    format!("{}{error} ({basis}); by {}{to}", finding.outcome.name(), finding.channel.name())
+    let through = match finding.encodings.as_slice() {
+        [] => String::new(),
+        layers => format!(", seen through {}", layers.join(", ")),
+    };
+    format!("{}{error} ({basis}); by {}{to}{through}", finding.outcome.name(), finding.channel.name())
 }
 
 /// A command line as a shell would take it, as far as quoting goes.

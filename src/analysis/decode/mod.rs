@@ -1,0 +1,562 @@
+//! Undoes what bytes are packed in and searches what comes out, again and again, under budgets.
+//!
+//! A [`Node`] is a stream of bytes as it comes, piece by piece. It searches them, and keeps open
+//! what it has found to begin in them: a compressed or framed container, a run of base 64, text
+//! with escapes. What these give is the stream of a node of their own. A cheap gate stands before
+//! each: magic numbers found by vector instructions, one byte in sixteen for runs, one sign for
+//! escapes. Ordinary payload opens nothing.
+//!
+//! Budgets are counted, not timed, so that a replay says the same as the session did. What they
+//! cut short is counted in [`Cuts`] and said in the verdict's coverage.
+
+pub(super) mod base85;
+mod compressed;
+mod escapes;
+mod lz4;
+mod protocol;
+mod radix;
+mod zip;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use aho_corasick::packed::Searcher;
+
+use super::encoding::{Encoding, Path};
+use super::matcher::Hits;
+use super::search::{Search, Trace};
+use base85::{ASCII85, Base85};
+use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd};
+use escapes::{Sort, Unescape};
+use lz4::Lz4;
+use protocol::{Chunked, Frames};
+use zip::Zip;
+
+/// Bytes that a decoder may give at a time.
+const ROOM: usize = 64 << 10;
+/// Layers undone within each other.
+const MAX_DEPTH: usize = 6;
+/// Bytes that one stream may be unpacked to, and how many more for each that came in: what a zip
+/// bomb reaches at once and ordinary data, packed four to one in three layers, does not.
+const STREAM_BYTES: u64 = 64 << 20;
+const STREAM_RATIO: u64 = 64;
+/// The same for all of a session's streams together.
+const SESSION_BYTES: u64 = 4 << 30;
+const SESSION_RATIO: u64 = 16;
+/// Bytes looked at before guessing at a format that has no magic number.
+const GUESS: usize = 16;
+
+/// How a decoder stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// There may be more.
+    More,
+    /// What it was for has ended.
+    Done,
+    /// It is something else, or broken.
+    Failed,
+}
+
+/// Undoes one layer.
+trait Decoder: Send {
+    /// Takes some of `input` and appends what it gives to `out`: at most [`ROOM`], or one block
+    /// of a format that has only whole ones (4 MiB). Returns how many bytes it took.
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Step);
+    /// Bytes of memory that it may hold.
+    fn weight(&self) -> usize;
+}
+
+/// What was cut short, for the coverage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cuts {
+    /// Layers that lay deeper than is undone.
+    pub(super) depth: u64,
+    /// Streams that would have given more bytes than is unpacked.
+    pub(super) bytes: u64,
+    /// Streams that were not unpacked further to keep memory bounded.
+    pub(super) memory: u64,
+    /// Streams whose packing could not be followed because part of them was not captured.
+    pub(super) gaps: u64,
+}
+
+/// What all streams of a session share.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) cuts: Cuts,
+    taken: u64,
+    made: u64,
+}
+
+/// What a node needs to do its work.
+pub(super) struct Context<'c> {
+    pub(super) search: &'c Search,
+    pub(super) work: &'c mut Work,
+    pub(super) hits: &'c mut Hits,
+    /// What the stream may still be unpacked to.
+    left: u64,
+    cut: bool,
+    /// Whether what is found was told before.
+    muted: bool,
+}
+
+/// A stream of bytes: of an event, or of what a decoder gives.
+#[derive(Default)]
+pub(super) struct Node {
+    path: Path,
+    trace: Trace,
+    /// Bytes that came by.
+    seen: u64,
+    /// The same since something may have begun, as far as guessing needs it.
+    since: u8,
+    /// What the bytes are is in the path.
+    named: bool,
+    deep: Option<Box<Deep>>,
+}
+
+/// What is open in a stream.
+#[derive(Default)]
+struct Deep {
+    container: Option<Open>,
+    run: Option<Open>,
+    guesses: Vec<Open>,
+    texts: Vec<(Sort, Text)>,
+    /// Bytes made of the stream, all layers together.
+    made: u64,
+    /// The budget is used up: nothing is opened any more.
+    spent: bool,
+}
+
+/// A decoder and the stream that it gives.
+struct Open {
+    decoder: Box<dyn Decoder>,
+    node: Node,
+}
+
+/// Text whose escapes are undone.
+struct Text {
+    unescape: Unescape,
+    node: Node,
+}
+
+impl Node {
+    fn inside(path: Path) -> Self {
+        Self { path, ..Self::default() }
+    }
+
+    /// What is packed without a magic number may begin with the next byte.
+    pub(super) fn begin(&mut self) {
+        self.since = 0;
+    }
+
+    /// Something between what came and what comes is missing.
+    pub(super) fn gap(&mut self, work: &mut Work) {
+        work.cuts.gaps += u64::from(self.deep.as_ref().is_some_and(|deep| deep.is_open()));
+        (self.trace, self.deep) = (Trace::default(), None);
+    }
+
+    /// Memory that is held beside the node itself.
+    pub(super) fn weight(&self) -> usize {
+        self.deep.as_ref().map_or(0, |deep| deep.weight())
+    }
+
+    /// Lets go of what is open; returns whether anything was.
+    pub(super) fn close(&mut self) -> bool {
+        self.deep.take().is_some_and(|deep| deep.is_open())
+    }
+
+    /// The next bytes of a stream of the session's.
+    pub(super) fn push(&mut self, bytes: &[u8], search: &Search, work: &mut Work, hits: &mut Hits) {
+        work.taken += bytes.len() as u64;
+        let made = self.deep.as_ref().map_or(0, |deep| deep.made);
+        let spent = self.deep.as_ref().is_some_and(|deep| deep.spent);
+        let stream = (STREAM_BYTES + STREAM_RATIO * (self.seen + bytes.len() as u64)).saturating_sub(made);
+        let session = (SESSION_BYTES + SESSION_RATIO * work.taken).saturating_sub(work.made);
+        let left = if spent { 0 } else { stream.min(session) };
+        let mut context = Context { search, work, hits, left, cut: spent, muted: false };
+        self.take(bytes, &mut context);
+        let (used, cut) = (left - context.left, context.cut);
+        work.made += used;
+        if cut {
+            self.deep();
+        }
+        if let Some(deep) = &mut self.deep {
+            deep.made += used;
+            if cut && !deep.spent {
+                work.cuts.bytes += 1;
+                *deep = Box::new(Deep { made: deep.made, spent: true, ..Deep::default() });
+            } else if !deep.is_open() && deep.made == 0 {
+                self.deep = None;
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        if !self.named && self.path.depth() > 0 {
+            self.name(bytes);
+        }
+        let (path, muted) = (self.path, context.muted);
+        context.search.advance(&mut self.trace, bytes, |id, inner| {
+            if !muted {
+                context.hits.note(id, path.then(inner));
+            }
+        });
+        if !self.contained(bytes, context) {
+            self.guess(bytes, context);
+            self.runs(bytes, context);
+            self.texts(bytes, context);
+        }
+        self.seen += bytes.len() as u64;
+        self.trace.keep(bytes);
+    }
+
+    /// Says in the path what the stream is, once its first bytes tell.
+    fn name(&mut self, bytes: &[u8]) {
+        let before = self.trace.all();
+        if self.seen > before.len() as u64 {
+            self.named = true;
+            return;
+        }
+        let found = if before.is_empty() {
+            kind(bytes)
+        } else {
+            kind(&[before, bytes.get(..KIND_LENGTH).unwrap_or(bytes)].concat())
+        };
+        if let Some(kind) = found {
+            self.path = self.path.and(kind);
+            self.named = true;
+        }
+    }
+
+    fn deep(&mut self) -> &mut Deep {
+        self.deep.get_or_insert_default()
+    }
+
+    /// Whether something may be opened here.
+    fn may_open(&self, context: &mut Context<'_>) -> bool {
+        if self.path.depth() >= MAX_DEPTH {
+            context.work.cuts.depth += 1;
+            return false;
+        }
+        !context.cut
+    }
+
+    /// Containers. Returns whether all bytes belong to one.
+    fn contained(&mut self, bytes: &[u8], context: &mut Context<'_>) -> bool {
+        let mut from = 0;
+        if let Some(mut open) = self.deep.as_mut().and_then(|deep| deep.container.take()) {
+            let (taken, step) = open.push(bytes, context);
+            self.since = GUESS as u8;
+            match step {
+                Step::More => {
+                    self.deep().container = Some(open);
+                    return true;
+                }
+                Step::Done => from = taken,
+                Step::Failed => {}
+            }
+        }
+        // A magic number may have begun in what came before.
+        if from == 0 && self.seen > 0 {
+            let before = self.trace.last(MAGIC_LENGTH - 1);
+            let mut edge = before.to_vec();
+            edge.extend_from_slice(bytes.get(..MAGIC_LENGTH - 1).unwrap_or(bytes));
+            let before = before.len();
+            if let Some((at, magic)) = magic(&edge).filter(|(at, magic)| *at < before && at + magic.length > before) {
+                let head = edge.get(at..before).unwrap_or_default().to_vec();
+                if let Some(end) = self.contain(magic, &head, bytes, context) {
+                    from = end;
+                } else {
+                    return true;
+                }
+            }
+        }
+        while let Some((at, magic)) = magic(bytes.get(from..).unwrap_or_default()) {
+            let rest = bytes.get(from + at..).unwrap_or_default();
+            match self.contain(magic, &[], rest, context) {
+                Some(end) => from += at + end.max(1),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Opens a container that begins with `head`, then `bytes`. Returns where it ended, or `None`
+    /// when it goes on.
+    fn contain(&mut self, magic: Magic, head: &[u8], bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+        if !self.may_open(context) {
+            return Some(0);
+        }
+        let Some(decoder) = (magic.open)() else { return Some(0) };
+        let mut open = Open { decoder, node: Self::inside(self.path.and(magic.encoding)) };
+        if open.push(head, context).1 != Step::More {
+            return Some(0);
+        }
+        match open.push(bytes, context) {
+            (_, Step::More) => {
+                self.since = GUESS as u8;
+                self.deep().container = Some(open);
+                None
+            }
+            (taken, Step::Done) => Some(taken),
+            (_, Step::Failed) => Some(0),
+        }
+    }
+
+    /// Formats without a magic number, tried where a stream begins.
+    fn guess(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        if let Some(deep) = &mut self.deep {
+            deep.guesses.retain_mut(|open| open.push(bytes, context).1 == Step::More);
+        }
+        let before = usize::from(self.since);
+        self.since = (before + bytes.len()).min(GUESS) as u8;
+        if before >= GUESS || before + bytes.len() < GUESS {
+            return;
+        }
+        let mut head = self.trace.last(before).to_vec();
+        head.extend_from_slice(bytes.get(..GUESS.saturating_sub(before)).unwrap_or(bytes));
+        // Text and programs are neither.
+        if is_text(&head) || head.starts_with(b"\x7fELF") || !self.may_open(context) {
+            return;
+        }
+        let first = head.first().copied().unwrap_or_default();
+        // Three bits of a block's header (RFC 1951, 3.2.3): compressed at all, and in a way there is.
+        let deflate = matches!(first >> 1 & 3, 1 | 2).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
+        let brotli = Brotli::new(first).map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
+        for (encoding, decoder) in [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli)] {
+            let Some(decoder) = decoder else { continue };
+            let mut open = Open { decoder, node: Self::inside(self.path.and(encoding)) };
+            let head = head.get(..before).unwrap_or_default();
+            if open.push(head, context).1 == Step::More && open.push(bytes, context).1 == Step::More {
+                self.deep().guesses.push(open);
+            }
+        }
+    }
+
+    /// Runs of base 64 and its like.
+    fn runs(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let mut from = 0;
+        if let Some(mut open) = self.deep.as_mut().and_then(|deep| deep.run.take()) {
+            let (taken, step) = open.push(bytes, context);
+            if step == Step::More {
+                self.deep().run = Some(open);
+                return;
+            }
+            from = taken;
+        }
+        let before = if from == 0 { radix::trailing(self.trace.all()) } else { 0 };
+        while let Some(run) = radix::next_run(bytes, from, before) {
+            let lead = if run.start == 0 { self.trace.last(before) } else { &[] };
+            let mut text = lead.to_vec();
+            // Which alphabet it is, some hundred characters tell.
+            let end = run.end.min(run.start + 4 * radix::SHORTEST_RUN);
+            text.extend_from_slice(bytes.get(run.start..end).unwrap_or_default());
+            from = run.end;
+            let Some((encoding, decoder, skipped)) = radix::decoder(&text) else { continue };
+            if !self.may_open(context) {
+                return;
+            }
+            let mut open = Open { decoder, node: Self::inside(self.path.and(encoding)) };
+            let lead = text.get(skipped..text.len() - (end - run.start)).unwrap_or_default();
+            let start = run.start + skipped.saturating_sub(text.len() - (end - run.start));
+            if open.push(lead, context).1 != Step::More {
+                continue;
+            }
+            let (taken, step) = open.push(bytes.get(start..).unwrap_or_default(), context);
+            if step == Step::More {
+                self.deep().run = Some(open);
+                return;
+            }
+            from = from.max(start + taken);
+        }
+    }
+
+    /// Text with escapes.
+    fn texts(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        for sort in Sort::ALL {
+            let open = self.deep.as_mut().and_then(|deep| {
+                let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
+                Some(deep.texts.swap_remove(at).1)
+            });
+            let mut text = match open {
+                Some(text) => text,
+                None => {
+                    let Some(encoding) = self.escaped(sort, bytes) else { continue };
+                    if !self.may_open(context) {
+                        return;
+                    }
+                    let node = Self::inside(self.path.and(encoding));
+                    let mut text = Text { unescape: Unescape::new(sort), node };
+                    // What came before stands there as it is: told already, but a value may go on.
+                    let muted = std::mem::replace(&mut context.muted, true);
+                    text.push(self.trace.all(), context);
+                    context.muted = muted;
+                    text
+                }
+            };
+            text.push(bytes, context);
+            if text.unescape.quiet < escapes::QUIET {
+                self.deep().texts.push((sort, text));
+            }
+        }
+    }
+
+    /// Which encoding an escape in these bytes, or over their beginning, is of.
+    fn escaped(&self, sort: Sort, bytes: &[u8]) -> Option<Encoding> {
+        const EDGE: usize = 11;
+        let mut edge = self.trace.last(EDGE).to_vec();
+        if !edge.is_empty() {
+            edge.extend_from_slice(bytes.get(..EDGE).unwrap_or(bytes));
+            if let Some(at) = sort.first(&edge) {
+                return Some(sort.encoding(edge.get(at..)?));
+            }
+        }
+        let at = sort.first(bytes)?;
+        Some(sort.encoding(bytes.get(at..)?))
+    }
+}
+
+impl Deep {
+    fn is_open(&self) -> bool {
+        self.container.is_some() || self.run.is_some() || !self.guesses.is_empty() || !self.texts.is_empty()
+    }
+
+    fn weight(&self) -> usize {
+        let opens = self.container.iter().chain(&self.run).chain(&self.guesses);
+        let opens: usize = opens.map(|open| size_of::<Open>() + open.decoder.weight() + open.node.weight()).sum();
+        let texts =
+            self.texts.iter().map(|(_, text)| size_of::<(Sort, Text)>() + text.unescape.weight() + text.node.weight());
+        size_of::<Self>() + opens + texts.sum::<usize>()
+    }
+}
+
+impl Open {
+    /// Undoes `bytes` and searches what comes out. Returns how many were taken.
+    fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) -> (usize, Step) {
+        let mut out = Vec::new();
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let part = rest.get(..ROOM).unwrap_or(rest);
+            out.clear();
+            let (taken, step) = self.decoder.step(part, &mut out);
+            at += taken;
+            if !out.is_empty() {
+                if context.left < out.len() as u64 {
+                    context.cut = true;
+                    return (at, Step::Failed);
+                }
+                context.left -= out.len() as u64;
+                self.node.take(&out, context);
+            }
+            match step {
+                Step::Done | Step::Failed => return (at, step),
+                // A decoder that filled its room may have more.
+                Step::More if out.len() >= ROOM => {}
+                Step::More if at >= bytes.len() => return (at, Step::More),
+                Step::More if taken == 0 && out.is_empty() => return (at, Step::Failed),
+                Step::More => {}
+            }
+        }
+    }
+}
+
+impl Text {
+    fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        for part in bytes.chunks(ROOM) {
+            let mut out = Vec::with_capacity(part.len());
+            self.unescape.step(part, &mut out);
+            if context.left < out.len() as u64 {
+                context.cut = true;
+                return;
+            }
+            context.left -= out.len() as u64;
+            self.node.take(&out, context);
+        }
+    }
+}
+
+/// Whether there is a run of text long enough to be undone.
+pub(super) fn text_run(bytes: &[u8]) -> bool {
+    radix::next_run(bytes, 0, 0).is_some()
+}
+
+/// Whether these are the first bytes of a text in UTF-8.
+fn is_text(head: &[u8]) -> bool {
+    let whole = std::str::from_utf8(head).map_err(|error| (error.valid_up_to(), error.error_len()));
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    !matches!(whole, Err((_, Some(_)))) && !head.iter().any(is_control)
+}
+
+/// By what a container is known.
+#[derive(Clone, Copy)]
+struct Magic {
+    encoding: Encoding,
+    length: usize,
+    open: fn() -> Option<Box<dyn Decoder>>,
+}
+
+/// Longest magic number.
+const MAGIC_LENGTH: usize = 10;
+
+macro_rules! magics {
+    ($($bytes:literal => $encoding:ident, $open:expr;)+) => {
+        static MAGICS: &[(&[u8], Magic)] = &[$((
+            $bytes,
+            Magic { encoding: Encoding::$encoding, length: $bytes.len(), open: || $open },
+        )),+];
+    };
+}
+
+fn boxed<D: Decoder + 'static>(decoder: D) -> Option<Box<dyn Decoder>> {
+    Some(Box::new(decoder))
+}
+
+magics! {
+    b"\x1f\x8b\x08" => Gzip, boxed(Inflate::gzip());
+    // zlib: a window of 32 KiB, and the four levels (RFC 1950, 2.2).
+    b"\x78\x01" => Zlib, boxed(Inflate::zlib());
+    b"\x78\x5e" => Zlib, boxed(Inflate::zlib());
+    b"\x78\x9c" => Zlib, boxed(Inflate::zlib());
+    b"\x78\xda" => Zlib, boxed(Inflate::zlib());
+    b"\x28\xb5\x2f\xfd" => Zstd, Zstd::new().and_then(boxed);
+    b"BZh" => Bzip2, boxed(Bzip2::new());
+    b"\xfd7zXZ\x00" => Xz, Xz::new().and_then(boxed);
+    b"\x04\x22\x4d\x18" => Lz4, boxed(Lz4::default());
+    b"PK\x03\x04" => Zip, boxed(Zip::default());
+    b"<~" => Base85, boxed(Base85::new(ASCII85));
+    b"hunked\r\n" => Chunked, boxed(Chunked::default());
+    b"ebsocket\r\n" => WebSocket, boxed(Frames::default());
+}
+
+/// The next magic number, and where it begins.
+fn magic(bytes: &[u8]) -> Option<(usize, Magic)> {
+    static SEARCHER: LazyLock<Option<Searcher>> =
+        LazyLock::new(|| Searcher::new(MAGICS.iter().map(|(bytes, _)| bytes)));
+    let found = SEARCHER.as_ref()?.find(bytes)?;
+    MAGICS.get(found.pattern().as_usize()).map(|(_, magic)| (found.start(), *magic))
+}
+
+/// Bytes that tell what a stream is.
+const KIND_LENGTH: usize = 512;
+
+/// What decoded bytes are, where their values stand in it as they are: said, but nothing to undo.
+fn kind(bytes: &[u8]) -> Option<Encoding> {
+    if bytes.starts_with(b"SQLite format 3\0") {
+        return Some(Encoding::Sqlite);
+    }
+    // POSIX.1-2024, pax: the magic of a header block.
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some(Encoding::Tar);
+    }
+    let text = bytes.trim_ascii_start();
+    let next = text.get(1..).map(<[u8]>::trim_ascii_start).and_then(<[u8]>::first);
+    match (text.first(), next) {
+        (Some(b'{'), Some(b'"')) | (Some(b'['), Some(b'"' | b'{' | b'[')) => Some(Encoding::Json),
+        (Some(b'-'), _) if text.starts_with(b"--") && memchr::memmem::find(text, b"ontent-").is_some() => {
+            Some(Encoding::Multipart)
+        }
+        _ => None,
+    }
+}
