@@ -82,7 +82,7 @@ impl Builder {
         // How many windows each bucket has so far.
         let mut crowd = vec![0_u8; BUCKETS];
         for (number, pattern) in patterns.iter().enumerate() {
-            let text = slice(&bytes, pattern);
+            let text = slice(&bytes, *pattern);
             let hashes = |from: usize| -> [u64; STRIDE] {
                 std::array::from_fn(|at| {
                     let window = text.get(from + at..).and_then(load).unwrap_or_default();
@@ -112,8 +112,8 @@ impl Builder {
         let mut filter = vec![0_u64; FILTER_WORDS].into_boxed_slice();
         let mut starts = vec![0_u32; BUCKETS + 1].into_boxed_slice();
         for (hash, _) in &hashed {
-            let (word, bit) = place(*hash);
-            filter[word] |= 1 << bit;
+            let (word, bits) = place(*hash);
+            filter[word] |= bits;
             if let Some(count) = starts.get_mut(bucket(*hash) + 1) {
                 *count += 1;
             }
@@ -169,8 +169,8 @@ impl Index {
     fn gather(&self, bytes: &[u8], candidates: &mut [u32; 2 * BLOCK]) -> usize {
         let Some(filter) = self.filter.first_chunk::<FILTER_WORDS>() else { return 0 };
         let bit = |hash: u64| {
-            let (word, bit) = place(hash);
-            (filter[word] >> bit & 1) as usize
+            let (word, bits) = place(hash);
+            usize::from(filter[word] & bits == bits)
         };
         let mut count = 0;
         let mut note = |at: usize, loaded: u64, both: bool| {
@@ -219,7 +219,7 @@ impl Index {
             let Some(start) = at.checked_sub((entry.pattern & ((1 << PLACE_BITS) - 1)) as usize) else { continue };
             let end = start + usize::from(pattern.length);
             let Some(text) = bytes.get(start..end) else { continue };
-            if same(text, slice(&self.bytes, pattern), compare) {
+            if same(text, slice(&self.bytes, *pattern), compare) {
                 found(number, start, end);
             }
         }
@@ -239,7 +239,7 @@ fn same(text: &[u8], pattern: &[u8], compare: Compare) -> bool {
     }
 }
 
-fn slice<'b>(bytes: &'b [u8], pattern: &Pattern) -> &'b [u8] {
+fn slice(bytes: &[u8], pattern: Pattern) -> &[u8] {
     let start = pattern.start as usize;
     bytes.get(start..start + usize::from(pattern.length)).unwrap_or_default()
 }
@@ -256,7 +256,7 @@ fn load(bytes: &[u8]) -> Option<u64> {
     (bytes.len() >= WINDOW).then(|| u64::from_le_bytes(eight))
 }
 
-#[inline(always)]
+#[inline]
 fn hash(loaded: u64, compare: Compare) -> u64 {
     match compare {
         Compare::Bytes => (loaded & MASK).wrapping_mul(SPREAD[0]),
@@ -264,10 +264,11 @@ fn hash(loaded: u64, compare: Compare) -> u64 {
     }
 }
 
-#[inline(always)]
-fn place(hash: u64) -> (usize, u32) {
-    let index = hash >> (64 - FILTER_BITS);
-    ((index >> 6) as usize % FILTER_WORDS, index as u32 & 63)
+#[inline]
+fn place(hash: u64) -> (usize, u64) {
+    // Three bits of one word (Putze, Sanders and Singler's blocked Bloom filter): one load answers for all.
+    let bits = 1 << (hash >> 37 & 63) | 1 << (hash >> 31 & 63) | 1 << (hash >> 25 & 63);
+    ((hash >> (64 - FILTER_BITS + 6)) as usize % FILTER_WORDS, bits)
 }
 
 fn bucket(hash: u64) -> usize {

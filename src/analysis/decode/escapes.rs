@@ -94,9 +94,8 @@ impl Sort {
                 },
                 Some(b'U') if short(10) => Undone::Unfinished,
                 Some(b'U') => hex(2, 8).map_or(Undone::Not, |code| Undone::code(10, code)),
-                Some(b'x') if short(4) => Undone::Unfinished,
+                Some(b'x' | b'0'..=b'7') if short(4) => Undone::Unfinished,
                 Some(b'x') => hex(2, 2).map_or(Undone::Not, |byte| Undone::Is(4, Some(Character::Byte(byte as u8)))),
-                Some(b'0'..=b'7') if short(4) => Undone::Unfinished,
                 Some(b'0'..=b'7') => {
                     let digits = bytes.get(1..).unwrap_or_default().iter();
                     let digits = digits.take(3).take_while(|byte| (b'0'..=b'7').contains(byte));

@@ -190,7 +190,7 @@ impl Node {
             deep.made += used;
             if cut && !deep.spent {
                 work.cuts.bytes += 1;
-                *deep = Box::new(Deep { made: deep.made, spent: true, ..Deep::default() });
+                **deep = Deep { made: deep.made, spent: true, ..Deep::default() };
             } else if !deep.is_open() && deep.made == 0 {
                 self.deep = None;
             }
@@ -385,21 +385,20 @@ impl Node {
                 let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
                 Some(deep.texts.swap_remove(at).1)
             });
-            let mut text = match open {
-                Some(text) => text,
-                None => {
-                    let Some(encoding) = Self::escaped(sort, &edge, bytes) else { continue };
-                    if !self.may_open(context) {
-                        return;
-                    }
-                    let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
-                    let mut text = Text { unescape: Unescape::new(sort), node };
-                    // What came before stands there as it is: told already, but a value may go on.
-                    let muted = std::mem::replace(&mut context.muted, true);
-                    text.push(self.trace.all(), context);
-                    context.muted = muted;
-                    text
+            let mut text = if let Some(text) = open {
+                text
+            } else {
+                let Some(encoding) = Self::escaped(sort, &edge, bytes) else { continue };
+                if !self.may_open(context) {
+                    return;
                 }
+                let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
+                let mut text = Text { unescape: Unescape::new(sort), node };
+                // What came before stands there as it is: told already, but a value may go on.
+                let muted = std::mem::replace(&mut context.muted, true);
+                text.push(self.trace.all(), context);
+                context.muted = muted;
+                text
             };
             text.push(bytes, context);
             if text.unescape.quiet < escapes::QUIET {
@@ -539,6 +538,7 @@ macro_rules! magics {
     };
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "some decoders cannot be made")]
 fn boxed<D: Decoder + 'static>(decoder: D) -> Option<Box<dyn Decoder>> {
     Some(Box::new(decoder))
 }
