@@ -685,12 +685,11 @@ impl Analysis {
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
             let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
             let key = (process, stream, direction);
-            match placed_at(record) {
-                Some(at) => self.matcher.scan_at(key, at, record.payload, &mut hits),
-                None => {
-                    let whole = !self.is_cut(record, direction);
-                    self.matcher.scan_stream(key, record.payload, whole, &mut hits);
-                }
+            if let Some(at) = placed_at(record) {
+                self.matcher.scan_at(key, at, record.payload, &mut hits);
+            } else {
+                let whole = !self.is_cut(record, direction);
+                self.matcher.scan_stream(key, record.payload, whole, &mut hits);
             }
             self.try_salts(record, direction, &mut hits);
         }

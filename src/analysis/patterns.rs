@@ -44,10 +44,8 @@ pub(super) fn of(value: &[u8], mut add: impl FnMut(&[u8], Compare, Path)) {
         }
     };
     if value.len() >= SHORTEST {
-        for alphabet in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
-            for phase in 0..3 {
-                encoded(&phased(alphabet, value, phase, 6), Encoding::Base64);
-            }
+        for phase in 0..3 {
+            both(value, phase, |base64| encoded(base64, Encoding::Base64));
         }
         let base32 = phased(&BASE32_NOPAD, value, 0, 5);
         encoded(&base32, Encoding::Base32);
@@ -110,9 +108,7 @@ fn digested(form: &[u8], add: &mut impl FnMut(&[u8], Compare, Path)) {
         add(HEXLOWER.encode(start).as_bytes(), Compare::Bytes, hex);
         add(HEXUPPER.encode(start).as_bytes(), Compare::Bytes, hex);
         let base64 = Path::CLEAR.and(Encoding::Base64).then(bare);
-        for alphabet in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
-            add(&phased(alphabet, start, 0, 6), Compare::Bytes, base64);
-        }
+        both(start, 0, |text| add(text, Compare::Bytes, base64));
     }
 }
 
@@ -123,6 +119,15 @@ fn phased(alphabet: &Alphabet, value: &[u8], before: usize, width: usize) -> Vec
     whole.extend_from_slice(value);
     let (first, last) = ((before * 8).div_ceil(width), whole.len() * 8 / width);
     alphabet.encode(&whole).as_bytes().get(first..last).unwrap_or_default().to_vec()
+}
+
+/// The same in base 64, by both alphabets where they differ.
+fn both(value: &[u8], before: usize, mut add: impl FnMut(&[u8])) {
+    let [plain, url] = [&BASE64_NOPAD, &BASE64URL_NOPAD].map(|alphabet| phased(alphabet, value, before, 6));
+    add(&plain);
+    if url != plain {
+        add(&url);
+    }
 }
 
 /// A value of digits as a machine's number, as MessagePack, CBOR, Protocol Buffers and databases

@@ -1,8 +1,8 @@
 //! Finds any of some hundred thousand patterns in bytes, looking at every fourth place only.
 //!
 //! A pattern of eight bytes or more that stands anywhere covers, at one of the places 0, 4, 8, ...,
-//! five bytes that begin with its first, second, third or fourth. So these four windows of each
-//! pattern are known by a table of bits, and bytes are asked about at every fourth place (as Wu
+//! five bytes that begin with its first, second, third or fourth. So four windows of each
+//! pattern - those four, or four others in a row where many patterns begin alike - are known by a table of bits, and bytes are asked about at every fourth place (as Wu
 //! and Manber's search does with its blocks). Differences of neighbours, XORed, are asked about
 //! in the same way out of the same eight loaded bytes: no single-byte key changes them. Places
 //! where the answer is yes are gathered without a branch, a block at a time, and compared then, so
@@ -21,6 +21,10 @@ const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
 /// Neighbouring bits of the filter that share a bucket, as a power of two.
 const BUCKET_SHIFT: u32 = 3;
 const BUCKETS: usize = 1 << (FILTER_BITS - BUCKET_SHIFT);
+/// Windows in a bucket from which on another place in a pattern is tried.
+const CROWDED: u8 = 6;
+/// Bits for a place in a pattern: its windows begin before [`super::patterns::LONGEST`].
+const PLACE_BITS: u32 = 7;
 /// Places looked at before the candidates among them are compared.
 const BLOCK: usize = 128;
 
@@ -40,7 +44,7 @@ struct Pattern {
 struct Entry {
     /// The hash's bits that the bucket does not tell.
     tag: u32,
-    /// The pattern's number, and in the lowest two bits where in it the window is.
+    /// The pattern's number, and in the lowest bits where in it the window is.
     pattern: u32,
 }
 
@@ -75,18 +79,41 @@ impl Builder {
     pub(super) fn build(self) -> Index {
         let Self { patterns, bytes } = self;
         let mut hashed: Vec<(u64, u32)> = Vec::with_capacity(patterns.len() * STRIDE);
+        // How many windows each bucket has so far.
+        let mut crowd = vec![0_u8; BUCKETS];
         for (number, pattern) in patterns.iter().enumerate() {
-            let text = slice(&bytes, pattern);
-            for at in 0..STRIDE {
-                let Some(window) = text.get(at..).and_then(load).filter(|_| text.len() >= SHORTEST) else { continue };
-                hashed.push((hash(window, pattern.compare), (number as u32) << 2 | at as u32));
+            let text = slice(&bytes, *pattern);
+            let hashes = |from: usize| -> [u64; STRIDE] {
+                std::array::from_fn(|at| {
+                    let window = text.get(from + at..).and_then(load).unwrap_or_default();
+                    hash(window, pattern.compare)
+                })
+            };
+            let needed = SHORTEST + usize::from(pattern.compare == Compare::Differences);
+            let Some(last) = text.len().checked_sub(needed) else { continue };
+            let mut best = (u8::MAX, 0, [0; STRIDE]);
+            for from in 0..=last {
+                let hashes = hashes(from);
+                let most = hashes.iter().filter_map(|hash| crowd.get(bucket(*hash))).max().copied().unwrap_or_default();
+                if most < best.0 || from == 0 {
+                    best = (most, from, hashes);
+                }
+                if most < CROWDED {
+                    break;
+                }
+            }
+            for (at, hash) in best.2.into_iter().enumerate() {
+                if let Some(count) = crowd.get_mut(bucket(hash)) {
+                    *count = count.saturating_add(1);
+                }
+                hashed.push((hash, (number as u32) << PLACE_BITS | (best.1 + at) as u32));
             }
         }
         let mut filter = vec![0_u64; FILTER_WORDS].into_boxed_slice();
         let mut starts = vec![0_u32; BUCKETS + 1].into_boxed_slice();
         for (hash, _) in &hashed {
-            let (word, bit) = place(*hash);
-            filter[word] |= 1 << bit;
+            let (word, bits) = place(*hash);
+            filter[word] |= bits;
             if let Some(count) = starts.get_mut(bucket(*hash) + 1) {
                 *count += 1;
             }
@@ -142,8 +169,8 @@ impl Index {
     fn gather(&self, bytes: &[u8], candidates: &mut [u32; 2 * BLOCK]) -> usize {
         let Some(filter) = self.filter.first_chunk::<FILTER_WORDS>() else { return 0 };
         let bit = |hash: u64| {
-            let (word, bit) = place(hash);
-            (filter[word] >> bit & 1) as usize
+            let (word, bits) = place(hash);
+            usize::from(filter[word] & bits == bits)
         };
         let mut count = 0;
         let mut note = |at: usize, loaded: u64, both: bool| {
@@ -185,14 +212,14 @@ impl Index {
             if entry.tag != hash as u32 {
                 continue;
             }
-            let number = (entry.pattern >> 2) as usize;
+            let number = (entry.pattern >> PLACE_BITS) as usize;
             let Some(pattern) = self.patterns.get(number).filter(|pattern| pattern.compare == compare) else {
                 continue;
             };
-            let Some(start) = at.checked_sub((entry.pattern & 3) as usize) else { continue };
+            let Some(start) = at.checked_sub((entry.pattern & ((1 << PLACE_BITS) - 1)) as usize) else { continue };
             let end = start + usize::from(pattern.length);
             let Some(text) = bytes.get(start..end) else { continue };
-            if same(text, slice(&self.bytes, pattern), compare) {
+            if same(text, slice(&self.bytes, *pattern), compare) {
                 found(number, start, end);
             }
         }
@@ -212,7 +239,7 @@ fn same(text: &[u8], pattern: &[u8], compare: Compare) -> bool {
     }
 }
 
-fn slice<'b>(bytes: &'b [u8], pattern: &Pattern) -> &'b [u8] {
+fn slice(bytes: &[u8], pattern: Pattern) -> &[u8] {
     let start = pattern.start as usize;
     bytes.get(start..start + usize::from(pattern.length)).unwrap_or_default()
 }
@@ -229,7 +256,7 @@ fn load(bytes: &[u8]) -> Option<u64> {
     (bytes.len() >= WINDOW).then(|| u64::from_le_bytes(eight))
 }
 
-#[inline(always)]
+#[inline]
 fn hash(loaded: u64, compare: Compare) -> u64 {
     match compare {
         Compare::Bytes => (loaded & MASK).wrapping_mul(SPREAD[0]),
@@ -237,10 +264,11 @@ fn hash(loaded: u64, compare: Compare) -> u64 {
     }
 }
 
-#[inline(always)]
-fn place(hash: u64) -> (usize, u32) {
-    let index = hash >> (64 - FILTER_BITS);
-    ((index >> 6) as usize % FILTER_WORDS, index as u32 & 63)
+#[inline]
+fn place(hash: u64) -> (usize, u64) {
+    // Three bits of one word (Putze, Sanders and Singler's blocked Bloom filter): one load answers for all.
+    let bits = 1 << (hash >> 37 & 63) | 1 << (hash >> 31 & 63) | 1 << (hash >> 25 & 63);
+    ((hash >> (64 - FILTER_BITS + 6)) as usize % FILTER_WORDS, bits)
 }
 
 fn bucket(hash: u64) -> usize {

@@ -2,11 +2,13 @@
 //! begins, the text goes on being undone as a whole until it has had none for a while, so that a
 //! value is found whichever of its characters are escaped.
 
-use super::{Decoder, Step};
+use super::{Decoder, Step, is_text};
 use crate::analysis::encoding::Encoding;
 
 /// Bytes without an escape after which a text is no longer undone.
 pub(super) const QUIET: usize = 4096;
+/// Bytes from an escape on that must be text for it to be one: in noise there are signs, too.
+const TEXT: usize = 24;
 /// Longest escape that is understood.
 const LONGEST: usize = 12;
 
@@ -46,6 +48,9 @@ impl Sort {
     pub(super) fn first(self, bytes: &[u8]) -> Option<usize> {
         memchr::memchr_iter(self.sign(), bytes).find(|at| {
             let rest = bytes.get(*at..).unwrap_or_default();
+            if !is_text(rest.get(..TEXT).unwrap_or(rest)) {
+                return false;
+            }
             match (self, self.undo(rest, true)) {
                 // An equals sign before two digits is in every address of a page: only where two
                 // follow each other, or what is meant is one, or a line is broken.
@@ -89,9 +94,8 @@ impl Sort {
                 },
                 Some(b'U') if short(10) => Undone::Unfinished,
                 Some(b'U') => hex(2, 8).map_or(Undone::Not, |code| Undone::code(10, code)),
-                Some(b'x') if short(4) => Undone::Unfinished,
+                Some(b'x' | b'0'..=b'7') if short(4) => Undone::Unfinished,
                 Some(b'x') => hex(2, 2).map_or(Undone::Not, |byte| Undone::Is(4, Some(Character::Byte(byte as u8)))),
-                Some(b'0'..=b'7') if short(4) => Undone::Unfinished,
                 Some(b'0'..=b'7') => {
                     let digits = bytes.get(1..).unwrap_or_default().iter();
                     let digits = digits.take(3).take_while(|byte| (b'0'..=b'7').contains(byte));

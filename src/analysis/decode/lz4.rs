@@ -83,12 +83,10 @@ impl Decoder for Lz4 {
         } else {
             out.resize(start + largest, 0);
             let room = out.get_mut(start..).unwrap_or_default();
-            match lz4_flex::block::decompress_into_with_dict(block, room, &self.window) {
-                Ok(made) => out.truncate(start + made),
-                Err(_) => {
-                    out.truncate(start);
-                    return (taken, Step::Failed);
-                }
+            let made = lz4_flex::block::decompress_into_with_dict(block, room, &self.window);
+            out.truncate(start + made.as_ref().map_or(0, |made| *made));
+            if made.is_err() {
+                return (taken, Step::Failed);
             }
         }
         let made = out.get(start..).unwrap_or_default();

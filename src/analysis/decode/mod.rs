@@ -45,8 +45,11 @@ const STREAM_RATIO: u64 = 64;
 /// The same for all of a session's streams together.
 const SESSION_BYTES: u64 = 4 << 30;
 const SESSION_RATIO: u64 = 16;
-/// Bytes looked at before guessing at a format that has no magic number.
-const GUESS: usize = 16;
+/// Bytes waited for before guessing at a format that has no magic number: more than nearly all digests have, which look
+/// like packed bytes and are in every other text.
+const GUESS: usize = 48;
+/// Sorts of escapes undone within each other. Each looks at the whole text anew.
+const MAX_TEXTS: u8 = 2;
 
 /// How a decoder stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +115,8 @@ pub(super) struct Node {
     since: u8,
     /// What the bytes are is in the path.
     named: bool,
+    /// How many sorts of escapes were undone around it, with nothing between.
+    texts: u8,
     deep: Option<Box<Deep>>,
 }
 
@@ -185,7 +190,7 @@ impl Node {
             deep.made += used;
             if cut && !deep.spent {
                 work.cuts.bytes += 1;
-                *deep = Box::new(Deep { made: deep.made, spent: true, ..Deep::default() });
+                **deep = Deep { made: deep.made, spent: true, ..Deep::default() };
             } else if !deep.is_open() && deep.made == 0 {
                 self.deep = None;
             }
@@ -258,17 +263,14 @@ impl Node {
             }
         }
         // A magic number may have begun in what came before.
-        if from == 0 && self.seen > 0 {
-            let before = self.trace.last(MAGIC_LENGTH - 1);
-            let mut edge = before.to_vec();
-            edge.extend_from_slice(bytes.get(..MAGIC_LENGTH - 1).unwrap_or(bytes));
-            let before = before.len();
-            if let Some((at, magic)) = magic(&edge).filter(|(at, magic)| *at < before && at + magic.length > before) {
-                let head = edge.get(at..before).unwrap_or_default().to_vec();
-                if let Some(end) = self.contain(magic, &head, bytes, context) {
-                    from = end;
-                } else {
-                    return true;
+        if from == 0 {
+            let edge = Edge::new(&self.trace, bytes, MAGIC_LENGTH - 1);
+            let over = |(at, magic): &(usize, Magic)| *at < edge.before && at + magic.length > edge.before;
+            if let Some((at, magic)) = magic(edge.bytes()).filter(over) {
+                let head = edge.bytes().get(at..edge.before).unwrap_or_default();
+                match self.contain(magic, head, bytes, context) {
+                    Some(end) => from = end,
+                    None => return true,
                 }
             }
         }
@@ -374,26 +376,29 @@ impl Node {
 
     /// Text with escapes.
     fn texts(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        if self.texts >= MAX_TEXTS {
+            return;
+        }
+        let edge = Edge::new(&self.trace, bytes, EDGE);
         for sort in Sort::ALL {
             let open = self.deep.as_mut().and_then(|deep| {
                 let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
                 Some(deep.texts.swap_remove(at).1)
             });
-            let mut text = match open {
-                Some(text) => text,
-                None => {
-                    let Some(encoding) = self.escaped(sort, bytes) else { continue };
-                    if !self.may_open(context) {
-                        return;
-                    }
-                    let node = Self::inside(self.path.and(encoding));
-                    let mut text = Text { unescape: Unescape::new(sort), node };
-                    // What came before stands there as it is: told already, but a value may go on.
-                    let muted = std::mem::replace(&mut context.muted, true);
-                    text.push(self.trace.all(), context);
-                    context.muted = muted;
-                    text
+            let mut text = if let Some(text) = open {
+                text
+            } else {
+                let Some(encoding) = Self::escaped(sort, &edge, bytes) else { continue };
+                if !self.may_open(context) {
+                    return;
                 }
+                let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
+                let mut text = Text { unescape: Unescape::new(sort), node };
+                // What came before stands there as it is: told already, but a value may go on.
+                let muted = std::mem::replace(&mut context.muted, true);
+                text.push(self.trace.all(), context);
+                context.muted = muted;
+                text
             };
             text.push(bytes, context);
             if text.unescape.quiet < escapes::QUIET {
@@ -403,17 +408,41 @@ impl Node {
     }
 
     /// Which encoding an escape in these bytes, or over their beginning, is of.
-    fn escaped(&self, sort: Sort, bytes: &[u8]) -> Option<Encoding> {
-        const EDGE: usize = 11;
-        let mut edge = self.trace.last(EDGE).to_vec();
-        if !edge.is_empty() {
-            edge.extend_from_slice(bytes.get(..EDGE).unwrap_or(bytes));
-            if let Some(at) = sort.first(&edge) {
-                return Some(sort.encoding(edge.get(at..)?));
-            }
+    fn escaped(sort: Sort, edge: &Edge, bytes: &[u8]) -> Option<Encoding> {
+        let begins = |bytes: &[u8]| Some(sort.encoding(bytes.get(sort.first(bytes)?..)?));
+        let over = if edge.before > 0 { begins(edge.bytes()) } else { None };
+        over.or_else(|| begins(bytes))
+    }
+}
+
+/// The last bytes that came, and the first of those that come: short, and not in memory of its own.
+struct Edge {
+    bytes: [u8; 2 * EDGE],
+    length: usize,
+    /// How many of them came before.
+    before: usize,
+}
+
+/// Bytes either side of an edge: one less than the longest thing that is looked for there.
+const EDGE: usize = 11;
+
+impl Edge {
+    fn new(trace: &Trace, bytes: &[u8], reach: usize) -> Self {
+        let before = trace.last(reach.min(EDGE));
+        let after = bytes.get(..reach.min(EDGE)).unwrap_or(bytes);
+        let mut edge = Self { bytes: [0; 2 * EDGE], length: 0, before: before.len() };
+        if before.is_empty() {
+            return edge;
         }
-        let at = sort.first(bytes)?;
-        Some(sort.encoding(bytes.get(at..)?))
+        for (to, from) in edge.bytes.iter_mut().zip(before.iter().chain(after)) {
+            *to = *from;
+            edge.length += 1;
+        }
+        edge
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -509,6 +538,7 @@ macro_rules! magics {
     };
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "some decoders cannot be made")]
 fn boxed<D: Decoder + 'static>(decoder: D) -> Option<Box<dyn Decoder>> {
     Some(Box::new(decoder))
 }

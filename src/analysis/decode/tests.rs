@@ -246,7 +246,7 @@ fn single_encodings_of_every_value() {
 #[test]
 fn escapes() {
     let every = |prefix: &str, hex: fn(u8) -> String, suffix: &str| -> String {
-        MAIL.bytes().map(|byte| format!("{prefix}{}{suffix}", hex(byte))).collect()
+        MAIL.bytes().map(|byte| [prefix, &hex(byte), suffix].concat()).collect()
     };
     for (name, escaped) in [
         ("percent", every("%", |byte| format!("{byte:02X}"), "")),
@@ -355,7 +355,7 @@ proptest! {
             _ => [b" ".as_slice(), HEXLOWER.encode(&inner).as_bytes()].concat(),
         };
         // What stands before must not itself begin a container.
-        let before: Vec<u8> = before.into_iter().filter(|byte| byte.is_ascii_lowercase()).collect();
+        let before: Vec<u8> = before.into_iter().filter(u8::is_ascii_lowercase).collect();
         let whole = [&before[..], b"\n", &packed[..]].concat();
         let mut sizes = sizes.iter().cycle();
         let mut rest = &whole[..];
@@ -408,7 +408,7 @@ fn a_bomb_is_cut_and_said() {
     // A gigabyte of zeros in a megabyte, and that in a kilobyte.
     let mut inner = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
     for _ in 0..1 << 10 {
-        inner.write_all(&[0; 1 << 18]).expect("memory");
+        inner.write_all(&vec![0; 1 << 18]).expect("memory");
     }
     let bomb = gzip(&inner.finish().expect("memory"));
     assert!(bomb.len() < 1 << 15, "{}", bomb.len());
