@@ -224,8 +224,9 @@ fn screen(bundle: &Path) -> String {
 fn check(bundle: &Path) {
     let session: Value =
         serde_json::from_slice(&fs::read(bundle.join("session.json")).expect("session.json")).expect("JSON");
-    if session["lost"] != 0 {
-        println!("lost {}: {}", session["lost"], session["coverage"]["blind"]);
+    let blind = session["coverage"]["blind"].to_string();
+    if session["lost"] != 0 || blind.contains("no room") || blind.contains("came faster") {
+        println!("lost {}: {blind}", session["lost"]);
     }
 }
 
@@ -255,10 +256,10 @@ fn main() {
     fs::create_dir(&program).expect("mkdir");
     let program = program.join("gwbench");
     fs::copy(std::env::current_exe().expect("this program"), &program).expect("copy");
-    fs::write(dir.path().join("bulk.txt"), vec![b'x'; client::BODY]).expect("write");
+    fs::write(dir.path().join("bulk.bin"), client::body()).expect("write");
     let profile = concat!(
         include_str!("../profiles/workstation.toml"),
-        "\n[[route]]\npath = \"/bulk\"\nsource = \"bulk.txt\"\nheaders = { content-type = \"text/plain\" }\n"
+        "\n[[route]]\npath = \"/bulk\"\nsource = \"bulk.bin\"\nheaders = { content-type = \"application/octet-stream\" }\n"
     );
     fs::write(dir.path().join("bench.toml"), profile).expect("write");
     let text = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());

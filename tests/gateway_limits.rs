@@ -159,7 +159,7 @@ print("whole", s.recv(999)[:12], flush=True); s.close()
     assert!(shown.contains("served 20\nstill there"), "{shown}");
     assert!(shown.contains("whole b'HTTP/1.1 200'"), "{shown}");
     let ends = lab.events(&recorded.bundle, "op:connection-end object:198.51.100.67:80");
-    let taken = ends.first().expect("an end")["payload_len"].as_u64().expect("a number");
+    let taken = ends.first().expect("an end")["bytes"].as_u64().expect("a number");
     assert!(taken >= 64 << 20, "{ends:?}");
     let blind = blind(&recorded);
     assert!(blind.contains("payloads of connections that were looked at and not kept"), "{blind}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-use super::client::{BODY, NAME};
+use super::client::{NAME, body};
 
 /// `server (plain|tls) PORT DIR`; the certificate that is to be trusted is written to `DIR/direct.pem`.
 pub(crate) fn main(args: &[String]) {
@@ -17,7 +17,7 @@ pub(crate) fn main(args: &[String]) {
     let config = (what == "tls").then(|| Arc::new(config(Path::new(dir))));
     let listener = TcpListener::bind(("0.0.0.0", port.parse().expect("a port"))).expect("bind");
     println!("ready");
-    let bulk: Arc<[u8]> = vec![b'x'; BODY].into();
+    let bulk: Arc<[u8]> = body().into();
     for socket in listener.incoming().flatten() {
         let (config, bulk) = (config.clone(), Arc::clone(&bulk));
         std::thread::spawn(move || {

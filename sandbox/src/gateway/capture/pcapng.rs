@@ -3,7 +3,7 @@
 //!
 //! Every block is little-endian, a multiple of four bytes long, and has its length at both ends.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::IpAddr;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -151,9 +151,18 @@ impl<W: Write> Writer<W> {
         }
         self.block.extend((length as u32).to_le_bytes());
         let (head, tail) = self.block.split_at(middle);
-        self.out.write_all(head)?;
-        self.out.write_all(bytes)?;
-        self.out.write_all(tail)?;
+        // In one call where it is more than is buffered.
+        let mut parts = [IoSlice::new(head), IoSlice::new(bytes), IoSlice::new(tail)];
+        let mut left = &mut parts[..];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.out.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => IoSlice::advance_slices(&mut left, n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.written += length as u64;
         Ok(())
     }

@@ -114,6 +114,8 @@ impl Ring {
         if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
             rang([Some(self.socket.as_fd()), bell], wait); // what came is told by the status
             if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
+                // The interface may have gone: an error that nobody takes would be told again at once, for ever.
+                let _ = rustix::net::sockopt::socket_error(&self.socket);
                 return;
             }
         }
