@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use super::detectors::{self, Detector};
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
+use super::lineage::Lineage;
 use super::matcher::{Direction, Hits, MarkerId};
 use super::meaning::{Act, act};
 use super::place::{Place, place};
@@ -57,6 +58,31 @@ impl Analysis {
                 self.read(record, touched, "mapped");
                 if let Some(object) = record.object.filter(|_| write) {
                     self.wrote(object, record);
+                    let flow = self.flow(object);
+                    self.share(record, flow, true, "mapped for writing", &object.name);
+                }
+            }
+            // Each such map is one of its own.
+            Act::Share => {
+                self.share(record, self.hasher.any(("map", record.seq)), true, "has memory in common with others", b"");
+            }
+            Act::Attach { write } => {
+                let flow = self.hasher.any(("segment", record.args[0]));
+                self.share(record, flow, write, "has a segment of memory in common with others", b"");
+            }
+            Act::Post => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.pour(record, flow, "left a message", b"");
+            }
+            Act::Fetch => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.draw(record, flow, "took a message", b"");
+            }
+            Act::Peek(pid) => self.reach_into(record, pid, "read the memory of a process", false),
+            Act::Poke(pid) => self.reach_into(record, pid, "wrote to the memory of a process", true),
+            Act::Accept => {
+                if let (Some(process), Some(object)) = (record.process, record.object) {
+                    self.lineage.listen(process.key, self.flow(object));
                 }
             }
             Act::Receive => self.read(record, touched, "received from"),
@@ -74,14 +100,17 @@ impl Analysis {
                 self.copy(record, touched, from, to);
             }
             Act::Connect => self.connect(record, touched),
-            Act::Bind => {
-                if let (Some(process), Some(object)) = (record.process, record.object) {
-                    self.lineage.listen(process.key, self.flow(object));
-                }
-                self.names(record, touched, record.object);
-            }
+            Act::Bind => self.names(record, touched, record.object),
             Act::Rename => self.rename(call.name, record, touched),
-            Act::Make => self.names(record, touched, record.object),
+            Act::Make => {
+                self.names(record, touched, record.object);
+                if let Some(object) = record.object.filter(|_| is_fifo(call.name, record)) {
+                    let flow = self.flow(object);
+                    if self.fifos.len() < MAX_WRITERS {
+                        self.fifos.insert(flow);
+                    }
+                }
+            }
             Act::Remove | Act::Truncate => {
                 let named = self.paths.of(record.object);
                 for asset in named.iter() {
@@ -158,6 +187,9 @@ impl Analysis {
         let named = if missing { AssetSet::default() } else { own };
         for asset in named.iter() {
             self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
+            if carries {
+                self.has_read(asset, record);
+            }
         }
         // Client data where none was planted: a copy. Whose, lineage may know; else it is news.
         let known = self.lineage.flow(flow).map_or(0, |holding| holding.assets().0);
@@ -168,14 +200,15 @@ impl Analysis {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
         }
+        let place = if self.fifos.contains(&flow) { Place::Local } else { place };
         if let Some(process) = record.process.filter(|_| place == Place::Local) {
             self.lineage.listen(process.key, flow);
         }
-        if let Some(process) = record.process.filter(|_| known != 0) {
-            let item = stepper(record, phrase, &object.name);
-            let mut lineage = std::mem::take(&mut self.lineage);
-            lineage.draw(process.key, flow, || Some(item(self)));
-            self.lineage = lineage;
+        if known != 0 {
+            self.draw(record, flow, phrase, &object.name);
+        }
+        if let Some(pid) = memory_of(&object.name) {
+            self.reach_into(record, pid, "read the memory of a process", false);
         }
         self.hits = hits;
     }
@@ -190,29 +223,29 @@ impl Analysis {
         let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
-            Place::Disk => {
+            Place::Disk if !self.fifos.contains(&flow) => {
                 // Its own place is where it was already.
                 hits.retain(|id| !own.contains(id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
                 self.contents(Verb::Transmit, &hits, record, touched, &to, sent);
-                // Questions for names are read by the gateway, where there is one: asking is not yet sending.
-                if !(self.gateway.any && channel(record, &to) == Channel::Dns) {
-                    self.reached(record, touched, &to, sent, hits.assets());
+                // The gateway, where there is one, sees what is meant, without TLS around it.
+                if !self.gateway.any {
+                    self.suspect(record, touched, (&to, channel(record, &to)), record.payload, hits.assets());
                 }
             }
-            Place::Local => {
+            Place::Local | Place::Disk => {
                 for asset in hits.assets().iter() {
                     self.imply(asset, hits.of(asset), record, touched);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
             }
             Place::Nowhere => {}
         }
@@ -260,43 +293,6 @@ impl Analysis {
         }
     }
 
-    /// The process reached out of the machine: suspected for all that it may hold.
-    pub(super) fn reached(
-        &mut self,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        to: &Object,
-        phrase: &'static str,
-        besides: AssetSet,
-    ) {
-        let Some(process) = record.process else { return };
-        for origin in self.lineage.reach(process.key) {
-            if besides.contains(origin.asset) {
-                continue;
-            }
-            let key = self.hasher.any((Verb::Transmit as u8, origin.asset, &to.name));
-            self.claim(
-                key,
-                record,
-                touched,
-                Claim {
-                    verb: Verb::Transmit,
-                    asset: Some(origin.asset),
-                    confidence: Confidence::Suspected,
-                    channel: channel(record, to),
-                    destination: Some(&to.name),
-                    markers: &[],
-                    link: Link::Lineage,
-                    phrase,
-                    thing: &to.name,
-                    detector: None,
-                    before: Some(origin.chain),
-                    ending: ending(record),
-                },
-            );
-        }
-    }
-
     fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
         if to.kind == ObjectKind::Tcp
@@ -311,7 +307,9 @@ impl Analysis {
         if to.kind != ObjectKind::Udp {
             self.connections += 1;
             let to = self.by_name(to);
-            self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            if ending(record).0 != Ending::Succeeded {
+                self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            }
         }
     }
 
@@ -330,13 +328,16 @@ impl Analysis {
                     self.put(asset, record, touched, to, "copied to");
                 }
                 self.wrote(to, record);
-                self.pour(record, to, flow, "copied to");
+                self.pour(record, flow, "copied to", &to.name);
             }
             Place::Remote => {
-                let to = self.by_name(to);
-                self.reached(record, touched, &to, "copied to", AssetSet::default());
+                // Here, too.
+                if !self.gateway.any {
+                    let to = self.by_name(to);
+                    self.reached(record, touched, &to, "copied to", AssetSet::default());
+                }
             }
-            Place::Local => self.pour(record, to, flow, "copied to"),
+            Place::Local => self.pour(record, flow, "copied to", &to.name),
             Place::Nowhere => {}
         }
     }
@@ -377,12 +378,18 @@ impl Analysis {
         if let Some(detector) = detectors::by_place(&to.name) {
             self.attempt(detector, record, touched, &to.name, channel(record, to));
         }
+        if ending(record).0 == Ending::Succeeded && name.starts_with("link") {
+            self.lineage.link(self.flow(from), self.flow(to));
+        }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
             if whole.0 != 0 && self.moved.len() < MAX_WRITERS {
                 self.moved.insert(old);
             }
             self.lineage.rename(old, new);
+            if self.fifos.remove(&old) {
+                self.fifos.insert(new);
+            }
             if let Some(writer) = self.writers.remove(&old) {
                 self.writers.insert(new, writer);
             }
@@ -685,7 +692,7 @@ impl Analysis {
     /// The process holds the asset from now on.
     fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
         let Some(process) = record.process else { return };
-        let mut lineage = std::mem::take(&mut self.lineage);
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
         lineage.gain(process.key, asset, || Arc::from([self.item(record, Some(process), phrase, thing, link)]));
         self.lineage = lineage;
     }
@@ -711,11 +718,45 @@ impl Analysis {
     }
 
     /// What the process holds goes into the object.
-    fn pour(&mut self, record: &Record<'_>, to: &Object, flow: u64, phrase: &'static str) {
+    fn pour(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
-        let item = stepper(record, phrase, &to.name);
-        let mut lineage = std::mem::take(&mut self.lineage);
-        lineage.pour(process.key, flow, self.followed, || Some(item(self)));
+        self.follow(record, phrase, thing, |lineage, step| {
+            lineage.pour(process.key, flow, step);
+        });
+    }
+
+    /// The process gets what is in the object.
+    fn draw(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.draw(process.key, flow, step));
+    }
+
+    /// The process reads the memory of another, or writes to it. That of none is its own.
+    fn reach_into(&mut self, record: &Record<'_>, pid: u64, phrase: &'static str, gives: bool) {
+        let other = u32::try_from(pid).ok().and_then(|pid| self.pids.get(&pid).copied());
+        let (Some(process), Some(other)) = (record.process, other) else { return };
+        if ending(record).0 == Ending::Succeeded && other != process.key {
+            let (from, to) = if gives { (process.key, other) } else { (other, process.key) };
+            self.follow(record, phrase, b"", |lineage, step| lineage.pass(from, to, step));
+        }
+    }
+
+    /// The process has the object in its memory.
+    fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.share(process.key, flow, writes, step));
+    }
+
+    /// Lends lineage out, with the step of the chain that this event is, which is made only when it is needed.
+    fn follow(
+        &mut self,
+        record: &Record<'_>,
+        phrase: &'static str,
+        thing: &[u8],
+        act: impl FnOnce(&mut Lineage, &dyn Fn() -> Option<ChainItem>),
+    ) {
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
+        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, Link::Lineage)));
         self.lineage = lineage;
     }
 
@@ -772,11 +813,18 @@ fn is_peer(object: &Object) -> bool {
         && !object.name.is_empty()
 }
 
-/// A chain item of lineage, made only when it is needed.
-fn stepper<'r>(
-    record: &'r Record<'r>,
-    phrase: &'static str,
-    thing: &'r [u8],
-) -> impl Fn(&Analysis) -> ChainItem + use<'r> {
-    move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
+/// Whose memory a file is: /proc/PID/mem (proc_pid_mem(5)).
+fn memory_of(path: &[u8]) -> Option<u64> {
+    let pid = path.strip_prefix(b"/proc/")?.strip_suffix(b"/mem")?;
+    std::str::from_utf8(pid).ok()?.parse().ok()
+}
+
+/// Whether the call makes a named pipe: S_IFIFO (inode(7)).
+fn is_fifo(name: &str, record: &Record<'_>) -> bool {
+    let mode = match name {
+        "mknod" => record.args[1],
+        "mknodat" => record.args[2],
+        _ => 0,
+    };
+    mode & FORMAT == 0o010_000
 }

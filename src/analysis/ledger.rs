@@ -304,6 +304,9 @@ impl Entry {
             (Verb::Store, _) if !worked => format!("tried to leave {asset} in {place}"),
             (Verb::Store, _) if proven => format!("left values of {asset} in {place}"),
             (Verb::Store, _) => format!("seems to have put {asset} in {place}"),
+            (Verb::Transmit, _) if !proven && worked => {
+                format!("sent what cannot be read to {place} after it had got {asset}")
+            }
             (Verb::Transmit, _) if !proven => format!("tried to reach {place} after it had got {asset}"),
             (Verb::Transmit, _) if worked => format!("sent values of {asset} to {place}"),
             (Verb::Transmit, _) => format!("tried to send values of {asset} to {place}"),

@@ -17,6 +17,7 @@ pub mod matcher;
 mod meaning;
 mod place;
 pub mod rules;
+mod suspicion;
 mod traffic;
 pub mod verdict;
 
@@ -85,9 +86,8 @@ pub struct Analysis {
     assets: Vec<Asset>,
     rules: Rules,
     paths: AssetPaths,
-    /// Assets that lineage follows beyond the process that read them: not the machine's own
-    /// identity, which half of all software looks up.
-    followed: AssetSet,
+    /// Named pipes that the subject made: paths that keep nothing.
+    fifos: HashSet<u64>,
     matcher: Matcher,
     lineage: Lineage,
     ledger: Ledger,
@@ -107,11 +107,14 @@ pub struct Analysis {
     /// Whether anything was read in the clear on its way into TLS or out of it.
     in_clear: bool,
     images: HashMap<ProcessKey, Arc<Process>>,
+    /// Who had an id in the jail last.
+    pids: HashMap<u32, ProcessKey>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
     refused: BTreeSet<&'static str>,
     connections: u64,
     gateway: traffic::Seen,
+    amounts: suspicion::Amounts,
     payloads_cut: u64,
     captured: u64,
     lost: u64,
@@ -121,6 +124,7 @@ impl Analysis {
     /// Analysis of a session with these assets under these rules. The index of an asset is its
     /// bit in [`AssetSet`]; assets past its capacity are not looked for.
     pub fn new(assets: Vec<Asset>, rules: Rules) -> Result<Self, Error> {
+        // Not the machine's own identity, which half of all software looks up.
         let mut followed = AssetSet::default();
         for (index, asset) in assets.iter().enumerate() {
             if asset.class != "device" {
@@ -132,8 +136,8 @@ impl Analysis {
             matcher: Matcher::new(&assets)?,
             assets,
             rules,
-            followed,
-            lineage: Lineage::default(),
+            fifos: HashSet::new(),
+            lineage: Lineage::new(followed),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -146,10 +150,12 @@ impl Analysis {
             peers: HashMap::new(),
             in_clear: false,
             images: HashMap::new(),
+            pids: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
             connections: 0,
             gateway: traffic::Seen::default(),
+            amounts: suspicion::Amounts::default(),
             payloads_cut: 0,
             captured: 0,
             lost: 0,
@@ -215,6 +221,11 @@ impl Analysis {
         if coverage.witness == "notify" {
             blind(
                 "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
+                    .into(),
+            );
+            blind(
+                "data that passes through a pair of sockets, a pseudo-terminal or memory shared by descent is not \
+                 followed from one process to the other"
                     .into(),
             );
         }
@@ -381,6 +392,9 @@ impl Observer for Analysis {
             && !self.lineage.knows(process.key)
         {
             self.lineage.start(process.key, process.parent);
+            if self.pids.len() < lineage::MAX_PROCESSES {
+                self.pids.insert(process.pid, process.key);
+            }
         }
         match record.kind {
             Kind::Call { .. } => {
@@ -391,6 +405,7 @@ impl Observer for Analysis {
             Kind::ProcessImage => {
                 if let Some(process) = record.process {
                     self.images.remove(&process.key);
+                    self.lineage.renew(process.key);
                 }
                 self.exec(record, &mut touched);
             }
@@ -433,7 +448,10 @@ fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
         (_, Some(result), _) => (Ending::Failed, Basis::Result, Some(error(result))),
         (_, None, Some(_)) => (Ending::Succeeded, Basis::Result, None),
         (_, None, None) if matches!(record.kind, Kind::Layer(_)) => (Ending::Succeeded, Basis::Layer, None),
-        (_, None, None) if record.kind == Kind::ProcessImage => (Ending::Succeeded, Basis::LaterEvent, None),
+        // What the gateway saw has arrived.
+        (_, None, None) if matches!(record.kind, Kind::ProcessImage | Kind::Traffic(_)) => {
+            (Ending::Succeeded, Basis::LaterEvent, None)
+        }
         (_, None, None) => (Ending::Succeeded, Basis::NotObserved, None),
     }
 }

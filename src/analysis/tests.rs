@@ -346,6 +346,31 @@ fn loopback_and_unix_sockets_do_not_leave_the_machine() {
     assert_eq!(session.outcome().coverage.connections, 0);
 }
 
+/// Bytes like those of a cipher.
+fn opaque() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    })
+    .take(256)
+    .collect()
+}
+
+#[test]
+fn a_connection_that_fails_is_an_attempt() {
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(step("connect", 1, tcp("203.0.113.9:443")).result(-(Errno::ECONNREFUSED as i64)));
+    let finding = session.findings().remove(1);
+    assert_eq!(
+        (finding.verb, finding.confidence, finding.outcome),
+        (Verb::Transmit, Confidence::Suspected, Ending::Failed)
+    );
+}
+
 #[test]
 fn a_pipe_hands_the_suspicion_on() {
     let pipe = || object(ObjectKind::Pipe, "pipe:[42]");
@@ -358,6 +383,8 @@ fn a_pipe_hands_the_suspicion_on() {
     session.feed(step("write", 2, pipe()).payload(b"\x1f\x8bpacked"));
     session.feed(step("read", 3, pipe()));
     session.feed(step("connect", 3, tcp("203.0.113.9:443")));
+    assert_eq!(session.findings().len(), 1, "a connection alone says nothing");
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     let finding = session.findings().remove(1);
     let chain: Vec<Link> = finding.chain.iter().map(|item| item.link).collect();
     assert_eq!(chain, [Link::Exact, Link::Lineage, Link::Lineage, Link::Lineage]);
@@ -371,7 +398,9 @@ fn a_read_that_waits_for_the_bytes_gets_them() {
     session.feed(step("read", 3, pipe()));
     session.read_customers(2);
     session.feed(step("write", 2, pipe()).payload("packed"));
-    session.feed(step("connect", 3, tcp("203.0.113.9:443")));
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload("GET / HTTP/1.1\r\n\r\n"));
+    assert_eq!(session.findings().len(), 1, "what can be read is no suspicion");
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     assert_eq!(session.findings().len(), 2);
 }
 
@@ -381,7 +410,7 @@ fn devices_are_low_and_do_not_spread() {
     session.feed(step("read", 1, file("/etc/machine-id")).payload(MACHINE));
     session.feed(step("write", 1, object(ObjectKind::Pipe, "pipe:[1]")).payload("x"));
     session.feed(step("", 2, None).kind(Kind::ProcessStart).args([u64::MAX, 0, 0, 0, 0, 0]));
-    session.feed(step("connect", 1, tcp("203.0.113.9:443")));
+    session.feed(step("write", 1, tcp("203.0.113.9:443")).payload(opaque()));
     let found = session.findings();
     assert_eq!(
         found.iter().map(|f| (f.verb, f.severity)).collect::<Vec<_>>(),

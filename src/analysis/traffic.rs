@@ -79,6 +79,9 @@ impl Analysis {
         if what == Traffic::Query && (record.target.is_none() || record.payload.len() > domain + LONG_NAME) {
             self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
         }
+        if what != Traffic::Query && what != Traffic::Hello {
+            self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
+        }
         self.hits = hits;
     }
 
