@@ -7,22 +7,18 @@
 use std::sync::Arc;
 
 use belljar_sandbox::event::{Abi, Decision, Kind, LayerChange, ObjectKind};
-use belljar_sandbox::witness::syscalls::{self, Call, Category};
+use belljar_sandbox::witness::syscalls::{self, Call};
 use nix::errno::Errno;
 
-use super::detectors::{self, Detector};
+use super::attempts::FORMAT;
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
 use super::lineage::Lineage;
 use super::matcher::{Direction, Hits, MarkerId};
-use super::meaning::{Act, act};
 use super::place::{Place, place};
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
+use crate::store::meaning::{Act, act};
 use crate::store::{AssetSet, Object, Record, Verb};
-
-/// S_IFMT and S_IFDIR (inode(7)).
-const FORMAT: u64 = 0o170_000;
-const DIRECTORY: u64 = 0o040_000;
 
 impl Analysis {
     pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
@@ -39,14 +35,6 @@ impl Analysis {
         }
         for object in [record.object, record.target].into_iter().flatten() {
             touched.assets.0 |= self.facts(object).own.0;
-        }
-        let bulk = matches!(
-            call.category,
-            Category::Open | Category::Read | Category::Write | Category::Send | Category::Receive | Category::Memory
-        );
-        if !bulk && let Some(detector) = detectors::by_call(record) {
-            let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
-            self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
         }
         match act(inner, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
@@ -165,9 +153,6 @@ impl Analysis {
             }
         }
         self.names(record, touched, record.object);
-        if let Some(detector) = detectors::by_place(&object.name) {
-            self.attempt(detector, record, touched, &object.name, channel(record, object));
-        }
         if self.facts(object).place == Place::Disk {
             self.wrote(object, record);
         }
@@ -177,7 +162,7 @@ impl Analysis {
     fn read(&mut self, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
         let Some(object) = record.object else { return };
         // The payload of openat2 is its flags.
-        let carries = phrase != "opened" && &*object.name != HOSTS;
+        let carries = phrase != "opened" && &*object.name != HOSTS && !is_environment(&object.name);
         let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
@@ -231,6 +216,7 @@ impl Analysis {
                     self.wrote(to, record);
                 }
                 self.pour(record, flow, "wrote to", &to.name);
+                self.filled(record.payload_len, to, record, touched);
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
@@ -285,7 +271,7 @@ impl Analysis {
                     link: Link::Content,
                     phrase,
                     thing: &to.name,
-                    detector: None,
+                    deed: None,
                     before,
                     ending: ending(record),
                 },
@@ -360,7 +346,7 @@ impl Analysis {
                 link: Link::Exact,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 ending: ending(record),
             },
@@ -375,9 +361,6 @@ impl Analysis {
             self.put(asset, record, touched, to, if name.starts_with("link") { "linked to" } else { "moved to" });
         }
         self.names(record, touched, Some(to));
-        if let Some(detector) = detectors::by_place(&to.name) {
-            self.attempt(detector, record, touched, &to.name, channel(record, to));
-        }
         if ending(record).0 == Ending::Succeeded && name.starts_with("link") {
             self.lineage.link(self.flow(from), self.flow(to));
         }
@@ -413,80 +396,10 @@ impl Analysis {
         self.hits = hits;
     }
 
-    /// Client data removed or emptied where it was planted.
-    fn destroy(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
-        let Some(object) = record.object else { return };
-        let key = self.hasher.any((Verb::Disrupt as u8, asset));
-        let before = self.origin(record, asset);
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Disrupt,
-                asset: Some(asset),
-                // Two witnesses: it was removed, and it is gone.
-                confidence: if matches!(record.kind, Kind::Layer(_)) {
-                    Confidence::Proven
-                } else {
-                    detectors::REMOVED.confidence
-                },
-                channel: channel(record, object),
-                destination: Some(&object.name),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing: &object.name,
-                detector: Some(&detectors::REMOVED),
-                before,
-                ending: ending(record),
-            },
-        );
-    }
-
-    /// An attempt on the system.
-    fn attempt(
-        &mut self,
-        detector: &'static Detector,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        thing: &[u8],
-        channel: Channel,
-    ) {
-        let key = self.hasher.any((detector.verb as u8, detector.deed, thing));
-        let phrase = match record.kind {
-            Kind::Layer(_) => "has",
-            _ if thing == record.op().as_bytes() => "called",
-            _ => record.op(),
-        };
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: detector.verb,
-                asset: None,
-                confidence: detector.confidence,
-                channel,
-                destination: Some(thing),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing,
-                detector: Some(detector),
-                before: None,
-                ending: ending(record),
-            },
-        );
-    }
-
     /// A program is started: its arguments and what is new in its environment are looked at.
     /// What the subject itself was started with is the analyst's doing.
     pub(super) fn exec(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(program) = record.object else { return };
-        if let Some(detector) = detectors::by_program(&program.name) {
-            self.attempt(detector, record, touched, &program.name, Channel::Other);
-        }
         let cut = record.payload_len > record.payload.len() as u64;
         let first = !self.begun && record.process.is_none_or(|p| p.parent.is_none_or(|parent| parent.0 == 0));
         if first {
@@ -547,7 +460,7 @@ impl Analysis {
                         "put it in the environment of"
                     },
                     thing: &program.name,
-                    detector: None,
+                    deed: None,
                     before,
                     ending: ending(record),
                 },
@@ -569,11 +482,6 @@ impl Analysis {
             }
             return;
         }
-        if record.args[0] & FORMAT != DIRECTORY
-            && let Some(detector) = detectors::by_place(&object.name)
-        {
-            self.attempt(detector, record, touched, &object.name, Channel::File);
-        }
         let mut hits = self.none();
         self.matcher.scan(record.payload, &mut hits);
         if own.0 == 0 {
@@ -581,6 +489,13 @@ impl Analysis {
         }
         if let Some(target) = record.target {
             self.matcher.scan(&target.name, &mut hits);
+        }
+        // A file of client data in which none of it is left, as far as all of it was read.
+        let is_whole = record.payload_len == record.payload.len() as u64 && record.payload_len > 0;
+        if change == LayerChange::Changed && is_whole && self.paths.names(object) {
+            for asset in own.iter().filter(|asset| hits.of(*asset).is_empty()).collect::<Vec<_>>() {
+                self.destroy(asset, record, touched, "no longer has the values in");
+            }
         }
         hits.retain(|id| !own.contains(id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
@@ -616,7 +531,7 @@ impl Analysis {
                 link,
                 phrase,
                 thing: &object.name,
-                detector: None,
+                deed: None,
                 before: None,
                 ending: ending(record),
             },
@@ -656,7 +571,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase: "had it at hand for",
                 thing: record.op().as_bytes(),
-                detector: None,
+                deed: None,
                 before: None,
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
             },
@@ -799,8 +714,13 @@ impl Analysis {
 /// Every program that looks up a name reads this file, and the machine's own name stands in it: no interest in that.
 const HOSTS: &[u8] = b"/etc/hosts";
 
+/// What a process was started with it has anyhow; whose else's it reads is a detector's matter.
+fn is_environment(name: &[u8]) -> bool {
+    name.starts_with(b"/proc/") && name.ends_with(b"/environ")
+}
+
 /// By which way bytes go to an object, or come from it.
-fn channel(record: &Record<'_>, object: &Object) -> Channel {
+pub(super) fn channel(record: &Record<'_>, object: &Object) -> Channel {
     match record.kind {
         Kind::Plaintext { .. } => Channel::Https,
         _ => super::place::channel(object),

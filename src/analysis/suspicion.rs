@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use belljar_sandbox::event::ProcessKey;
+
 use super::finding::{Channel, Confidence, Link};
 use super::lineage::Origin;
 use super::place::channel;
@@ -20,6 +22,8 @@ const SHRINK: u64 = 16;
 const ENOUGH: u64 = 4096;
 /// Destinations whose bytes are counted.
 const MAX_DESTINATIONS: usize = 16_384;
+/// Ended processes remembered that held client data.
+const MAX_GONE: usize = 256;
 /// Shortest run of letters and digits that can be told from a word or a name.
 const RUN: usize = 24;
 /// How close to chance bytes must be: the share of the most entropy that as many bytes can have. A few random bytes
@@ -43,6 +47,30 @@ impl Analysis {
         *read = read.saturating_add(moved.min(record.payload_len.max(record.payload.len() as u64)));
     }
 
+    /// What a process holds or may come by. What the gateway saw of it may be told after its end.
+    fn reach(&self, process: ProcessKey) -> Vec<Origin> {
+        let gone = self.gone.iter().find(|(key, _)| *key == process).map(|(_, origins)| origins.as_slice());
+        let mut all = self.lineage.reach(process);
+        for origin in gone.unwrap_or_default() {
+            if all.iter().all(|known| known.asset != origin.asset) {
+                all.push(origin.clone());
+            }
+        }
+        all
+    }
+
+    /// A process ends: what it held is remembered for a while.
+    pub(super) fn ends(&mut self, process: ProcessKey) {
+        let held = self.lineage.reach(process);
+        if !held.is_empty() {
+            if self.gone.len() >= MAX_GONE {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((process, held));
+        }
+        self.lineage.end(process);
+    }
+
     /// Bytes in which no client data was found go out of the machine.
     pub(super) fn suspect(
         &mut self,
@@ -53,7 +81,7 @@ impl Analysis {
         besides: AssetSet,
     ) {
         let Some(process) = record.process else { return };
-        let origins = self.lineage.reach(process.key);
+        let origins = self.reach(process.key);
         if origins.iter().all(|origin| besides.contains(origin.asset)) {
             return;
         }
@@ -83,7 +111,7 @@ impl Analysis {
         besides: AssetSet,
     ) {
         let Some(process) = record.process else { return };
-        for origin in self.lineage.reach(process.key) {
+        for origin in self.reach(process.key) {
             if !besides.contains(origin.asset) {
                 self.suspicion(record, touched, (to, channel(to)), phrase, origin);
             }
@@ -113,7 +141,7 @@ impl Analysis {
                 link: Link::Lineage,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before: Some(origin.chain),
                 ending: ending(record),
             },

@@ -255,6 +255,7 @@ fn innocent_behaviour_makes_no_finding() {
     // No asset was read: a connection is not suspicious. Nor is the environment's mere presence.
     session.feed(step("connect", 1, tcp("203.0.113.9:443")));
     session.feed(step("sendto", 1, tcp("203.0.113.9:443")).payload("GET / HTTP/1.1"));
+    session.feed(step("getcwd", 3, None));
     session.feed(step("kill", 1, object(ObjectKind::Process, "9")).args([9, 15, 0, 0, 0, 0]));
     session.feed(step("kill", 1, object(ObjectKind::Process, "1")).args([1, 0, 0, 0, 0, 0]));
     session.feed(step("write", 1, object(ObjectKind::Terminal, "/dev/pts/0")).payload(MAIL));
@@ -517,7 +518,7 @@ fn attempts_on_the_system() {
         ),
         (step("clock_settime", 1, None).denied(), Verb::Disrupt, Ending::Refused),
         (step("kill", 1, None).args([u64::from(u32::MAX), 9, 0, 0, 0, 0]), Verb::Disrupt, Ending::Succeeded),
-        (step("kill", 1, None).args([1, 9, 0, 0, 0, 0]).result(-1), Verb::Disrupt, Ending::Failed),
+        (step("kill", 1, None).args([1, 9, 0, 0, 0, 0]).result(-1), Verb::ShutDown, Ending::Failed),
         (step("openat", 1, file("/home/u/.bashrc")).args(CREATE), Verb::Control, Ending::Succeeded),
         (step("unlink", 1, file(CUSTOMERS)).result(0), Verb::Disrupt, Ending::Succeeded),
         (step("openat", 1, file(CUSTOMERS)).args(CREATE), Verb::Disrupt, Ending::Succeeded),
@@ -541,6 +542,39 @@ fn attempts_on_the_system() {
         session.findings()[0].title,
         "python3 tried to switch the machine off or restart it (reboot): refused with EPERM"
     );
+}
+
+#[test]
+fn what_no_single_event_shows_is_counted() {
+    let mass = |session: &Session| session.verbs().iter().filter(|(_, asset, _)| asset.is_none()).count();
+    let mut session = start();
+    for number in 0..4 {
+        session.feed(step("unlink", 1, file(&format!("/home/u/Documents/contracts/{number}"))).result(0));
+    }
+    assert_eq!(mass(&session), 0, "four may be a choice");
+    session.feed(step("write", 1, file(CUSTOMERS)).payload("x"));
+    assert_eq!(mass(&session), 1);
+
+    let mut session = start();
+    session.feed(step("kill", 1, None).args([4321, 9, 0, 0, 0, 0]).result(-3));
+    assert_eq!((session.findings()[0].verb, session.findings()[0].outcome), (Verb::Disrupt, Ending::Failed));
+
+    let mut session = start();
+    session.feed(step("dup2", 1, tcp("203.0.113.9:4444")).args([3, 0, 0, 0, 0, 0]).result(0));
+    assert_eq!(session.findings(), [], "a service may be given its connection so");
+    session.feed(step("", 2, file("/bin/sh")).kind(Kind::ProcessStart));
+    session.feed(step("dup2", 2, file("/dev/null")).args([3, 0, 0, 0, 0, 0]).result(0));
+    assert_eq!(session.findings(), []);
+}
+
+#[test]
+fn what_is_left_of_client_data_is_looked_at() {
+    let left = |text: &str| step("", 0, file(CUSTOMERS)).kind(Kind::Layer(LayerChange::Changed)).payload(text);
+    let mut session = start();
+    session.feed(left(&format!("id,mail\n1,{MAIL}\n")));
+    assert_eq!(session.findings(), [], "some of it is there");
+    session.feed(left("\x01\x02encrypted"));
+    assert_eq!(session.verbs(), [(Verb::Disrupt, named("customers"), Confidence::Proven)]);
 }
 
 #[test]

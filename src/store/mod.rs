@@ -2,6 +2,7 @@
 
 mod coverage;
 mod intern;
+pub mod meaning;
 mod op;
 mod process;
 mod record;

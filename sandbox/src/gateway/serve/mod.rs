@@ -4,6 +4,7 @@
 pub(super) mod answers;
 mod credentials;
 mod dns;
+mod forward;
 mod ftp;
 mod http;
 mod lines;
@@ -51,6 +52,8 @@ pub(super) struct Hub {
     pub active: Mutex<Vec<OwnedFd>>,
     /// Connections that FTP awaits.
     pub awaited: ftp::Awaited,
+    /// Who is let through, and does not let itself be read.
+    pub pinned: through::Pinned,
 }
 
 impl Hub {
@@ -73,6 +76,7 @@ impl Hub {
             room: Mutex::new(tcp::Room::new(CONNECTIONS_MAX.min(descriptors()))),
             active: Mutex::new(active),
             awaited: ftp::Awaited::default(),
+            pinned: through::Pinned::default(),
         })
     }
 

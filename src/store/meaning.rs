@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use belljar_sandbox::witness::syscalls::{self, Call, Category};
 use nix::fcntl::OFlag;
 
-use crate::store::{Object, Record, ops};
+use super::{Object, Record, ops};
 
 /// What a call does, as far as analysis cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub enum Act {
     /// Opens the object.
     Open {
         /// For reading.
@@ -100,7 +100,7 @@ static SORTS: LazyLock<Vec<Sort>> = LazyLock::new(|| {
 });
 
 /// What the call of this event does. `inner` is the call meant where another stands for it.
-pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
+pub fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
     let sort = match inner {
         Some(call) => sort(call),
         None => SORTS.get(usize::from(ops().of(record.kind))).copied().unwrap_or(Sort::Plain(Act::Other)),
@@ -121,6 +121,16 @@ pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
         },
         // SHM_RDONLY (shmat(2)).
         Sort::Attach => Act::Attach { write: record.args[2] & 0o10_000 == 0 },
+    }
+}
+
+/// The most that a call can do, whatever its arguments.
+pub fn possible(call: &Call) -> Act {
+    match sort(call) {
+        Sort::Plain(act) => act,
+        Sort::Open(_) | Sort::OpenHow => Act::Open { read: true, write: true, truncate: true },
+        Sort::Map => Act::Map { write: true },
+        Sort::Attach | Sort::Trace | Sort::Peek | Sort::Poke => Act::Other,
     }
 }
 
