@@ -92,7 +92,9 @@ def hostile(begun):
     for s in held: s.sendall(b"GET / HTTP/1.1\r\nHost: loris.example.com\r\nX-A")
     begun()
     while True:
-        for s in held: s.sendall(b"a")
+        for s in held:
+            try: s.sendall(b"a")
+            except OSError: pass # after a minute it is cut
         time.sleep(.05)
 beside(hostile)
 "#,
