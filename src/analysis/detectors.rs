@@ -133,7 +133,7 @@ impl Detectors {
                 list.push(number);
             }
             let by_asset = query.asks("asset") || query.asks("class");
-            made.all.push(Ready { by_asset, names, detector });
+            made.all.push(Ready { detector, by_asset, names });
         }
         made
     }
