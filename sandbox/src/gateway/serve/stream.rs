@@ -193,7 +193,7 @@ mod tests {
         let (mut all, mut part) = (Vec::new(), [0; 4096]);
         while all.len() < sent.len() {
             // As TLS does, and as HTTP does.
-            let n = if all.len() % 3 == 0 {
+            let n = if all.len().is_multiple_of(3) {
                 stream.read(&mut part).await.expect("read")
             } else {
                 let mut much = vec![0; 2 * AHEAD];
