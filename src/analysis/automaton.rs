@@ -2,7 +2,8 @@
 //! filter before it.
 //!
 //! What passes through a session is hardly ever a marker, so nearly all of it is only asked one
-//! question: are these the first four bytes of any? A table of bits answers; the
+//! question: are these the first four bytes of any, or the four behind its first? A table of bits
+//! answers, so every other place is looked at; the
 //! automaton walks only from where the answer is yes, until it holds
 //! fewer than four bytes of anything again. Hostile bytes that are all beginnings cost the
 //! automaton's own speed, never more. The automaton's state is a number: all that must be kept of
@@ -60,7 +61,9 @@ impl Automaton {
             return None;
         }
         let mut filter = Box::new([0; FILTER_WORDS]);
-        for gram in values.iter().filter_map(|value| value.first_chunk::<GRAM>()) {
+        let grams =
+            values.iter().flat_map(|value| [value.first_chunk::<GRAM>(), value.get(1..).and_then(<[u8]>::first_chunk)]);
+        for gram in grams.flatten() {
             let (word, bit) = place(u32::from_le_bytes(*gram));
             filter[word] |= 1 << bit;
         }
@@ -170,9 +173,10 @@ impl Automaton {
             }
             // Nothing that began before `at - held` can still become a value.
             node = 0;
-            // The last three bytes may be the beginning of one all the same.
-            let last = (at - held).max(bytes.len().saturating_sub(GRAM - 1));
-            (at, until) = candidate(&self.filter, bytes, at - held).map_or((last, bytes.len()), |at| (at, at + GRAM));
+            // The last four bytes may be the beginning of one all the same.
+            let last = (at - held).max(bytes.len().saturating_sub(GRAM));
+            let found = candidate(&self.filter, bytes, at - held);
+            (at, until) = found.map_or((last, bytes.len()), |at| (at, at + GRAM + 1));
         }
         State(node)
     }
@@ -182,7 +186,7 @@ fn edges<'e>(all: &'e [(u8, u32)], node: Option<&Node>) -> &'e [(u8, u32)] {
     node.and_then(|node| all.get(node.first as usize..(node.first + node.count) as usize)).unwrap_or_default()
 }
 
-/// The next place from `from` on where a value may begin, four bytes before the end at most. A
+/// The next place from `from` on where a value may begin, five bytes before the end at most. A
 /// function of its own: inside another its few variables do not stay in registers, and every byte
 /// waits for one to be stored and loaded again.
 #[inline(never)]
@@ -192,20 +196,21 @@ fn candidate(filter: &[u64; FILTER_WORDS], bytes: &[u8], from: usize) -> Option<
         filter[word] >> bit & 1
     };
     let mut at = from;
-    // Four places at a time out of one load.
+    // What is found may be a value's first bytes, or those behind its first.
+    let first = |found: usize| Some(found.saturating_sub(1).max(from));
+    // Three places out of one load.
     while let Some(next) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let next = u64::from_le_bytes(*next);
-        let [a, b, c, d] = [0, 8, 16, 24].map(|shift| begins((next >> shift) as u32));
-        let found = a | b << 1 | c << 2 | d << 3;
+        let [a, b, c] = [0, 16, 32].map(|shift| begins((next >> shift) as u32));
+        let found = a | b << 2 | c << 4;
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
+            return first(at + found.trailing_zeros() as usize);
         }
-        at += 4;
+        at += 6;
     }
-    let rest = bytes.get(at..)?.windows(GRAM);
-    rest.map(|gram| gram.first_chunk().is_some_and(|gram| begins(u32::from_le_bytes(*gram)) != 0))
-        .position(|begins| begins)
-        .map(|found| at + found)
+    let mut rest = bytes.get(at..)?.windows(GRAM).step_by(2);
+    let found = rest.position(|gram| gram.first_chunk().is_some_and(|gram| begins(u32::from_le_bytes(*gram)) != 0))?;
+    first(at + 2 * found)
 }
 
 /// Word and bit of the filter that stand for four bytes. Multiplicative hashing (Knuth, The Art of

@@ -128,6 +128,11 @@ pub(super) fn coverage(held: &Held, header: &Header) -> Coverage {
         (stats.killed, "processes ended because they called by an interface that is not watched (x32)"),
         (stats.internal_errors, "mistakes of the witness itself that were caught"),
         (held.gateway.turned_away, "connections closed at once because there were too many"),
+        (held.gateway.cut, "connections ended by the gateway at a limit of time or length: their ends say which"),
+        (
+            held.gateway.datagrams_dropped,
+            "datagrams that are in traffic.pcapng alone: they came faster than they were taken",
+        ),
         (held.gateway.capture.dropped, "packets that the capture had no room for"),
         (held.gateway.capture.left_out, "packets left out of traffic.pcapng because it was full"),
         (held.gateway.not_kept, "payloads of connections that were looked at and not kept"),

@@ -64,7 +64,7 @@ impl Queue {
         }
         let result = fill(&mut state.batch);
         // The consumer polls by time; it is woken early only when the batch is worth it.
-        if state.batch.events.len() * 2 >= self.max_events || state.batch.arena.len() * 2 >= self.max_bytes {
+        if self.is_half(&state.batch) {
             self.filled.notify_one();
         }
         Ok(result)
@@ -76,11 +76,10 @@ impl Queue {
     pub fn take(&self, batch: &mut Batch, timeout: Duration) -> bool {
         batch.clear();
         let mut state = self.lock();
-        let half = |s: &State| s.batch.events.len() * 2 >= self.max_events || s.batch.arena.len() * 2 >= self.max_bytes;
-        if !state.closed && !half(&state) {
+        if !state.closed && !self.is_half(&state.batch) {
             state = self
                 .filled
-                .wait_timeout_while(state, timeout, |s| !s.closed && !half(s))
+                .wait_timeout_while(state, timeout, |s| !s.closed && !self.is_half(&s.batch))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
@@ -89,6 +88,16 @@ impl Queue {
         drop(state);
         self.emptied.notify_all();
         more
+    }
+
+    /// Whether the queue is half full: who could wait should. What is left is for those who cannot.
+    pub fn is_half_full(&self) -> bool {
+        let state = self.lock();
+        !state.closed && self.is_half(&state.batch)
+    }
+
+    fn is_half(&self, batch: &Batch) -> bool {
+        batch.events.len() * 2 >= self.max_events || batch.arena.len() * 2 >= self.max_bytes
     }
 
     /// For the witness of calls, where it tells late: every call that ended before `time_ns` (from the session's start)

@@ -99,6 +99,10 @@ pub struct Stats {
     pub tls_refused: u64,
     /// Connections closed at once because there were too many.
     pub turned_away: u64,
+    /// Connections ended at a limit of time or length; their ends say which.
+    pub cut: u64,
+    /// Datagrams that the services had no room for; the capture has them.
+    pub datagrams_dropped: u64,
     /// Connections whose process was not found.
     pub unattributed: u64,
     /// First packets of QUIC, which is refused.
@@ -135,7 +139,8 @@ impl Gateway {
         let echo = raw4.try_clone().map_err(own("answer echo requests"))?;
         let telling = Arc::clone(&recorder);
         let foreign = move |seen: capture::Dissected<'_>| foreign(&telling, &echo, &seen);
-        let capture = Capture::start(packet, file, Arc::clone(&log), foreign).map_err(GatewayError::Capture)?;
+        let behind = Arc::clone(&recorder.behind);
+        let capture = Capture::start(packet, file, Arc::clone(&log), behind, foreign).map_err(GatewayError::Capture)?;
         let owners = owner::Owners::new(diag, init_pid);
         let hub = serve::Hub::new(Arc::clone(&recorder), owners, authority, log, options, active)?;
         recorder.begin();
@@ -165,6 +170,8 @@ impl Gateway {
             tls: get(&counters.tls),
             tls_refused: get(&counters.tls_refused),
             turned_away: get(&counters.turned_away),
+            cut: get(&counters.cut),
+            datagrams_dropped: get(&counters.datagrams_dropped),
             unattributed: get(&counters.unattributed),
             quic: get(&counters.quic),
             unparsed: get(&counters.unparsed),

@@ -1,7 +1,7 @@
 //! Whose connection is it? The kernel tells the inode of the jail's socket by the connection's addresses
 //! (`sock_diag(7)`), and `/proc` which process of the jail holds a descriptor of it.
 //!
-//! Programs that open many connections get descriptors one after the other, so those that follow the last one found are
+//! Programs that open many connections get descriptors one after the other, so those that follow the last ones found are
 //! tried before all are looked through; and all are not looked through more often than that takes.
 
 use std::collections::HashMap;
@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags};
 
-/// Processes of a jail, and descriptors of one, that are looked through.
+/// Processes of a jail that are looked through.
 const PROCESSES_MAX: usize = 4096;
-const DESCRIPTORS_MAX: usize = 65_536;
+/// Descriptors that one search looks at in all: some tens of milliseconds, in which nobody else is served.
+const SEARCH_MAX: usize = 16_384;
 /// Sockets remembered.
 const KNOWN_MAX: usize = 65_536;
-/// Descriptors tried after the last one found.
+/// Processes of which the last descriptor found is remembered.
+const LAST_MAX: usize = 4;
+/// Descriptors tried after it.
 const AHEAD: u32 = 4;
 /// `SOCK_DIAG_BY_FAMILY` (linux/sock_diag.h).
 const BY_FAMILY: u16 = 20;
@@ -41,7 +44,8 @@ pub(super) struct Owners {
 #[derive(Default)]
 struct State {
     known: HashMap<u64, u32>,
-    last: Option<(u32, u32)>,
+    /// Where sockets were found last, by process and descriptor; the latest first.
+    last: Vec<(u32, u32)>,
     looked: Option<(Instant, Duration)>,
 }
 
@@ -122,17 +126,23 @@ fn ask(
 }
 
 impl State {
+    fn was_at(&mut self, pid: u32, fd: u32) {
+        self.last.retain(|(known, _)| *known != pid);
+        self.last.insert(0, (pid, fd));
+        self.last.truncate(LAST_MAX);
+    }
+
     fn find(&mut self, inode: u64, init: i32) -> Option<u32> {
         if let Some(pid) = self.known.get(&inode) {
             return Some(*pid);
         }
-        if let Some((pid, fd)) = self.last {
-            for fd in [fd].into_iter().chain(fd.saturating_sub(1)..=fd.saturating_add(AHEAD)) {
-                if is(pid, fd, inode) {
-                    self.last = Some((pid, fd));
-                    return Some(pid);
-                }
-            }
+        let near = |(pid, fd): (u32, u32)| {
+            let mut places = [fd].into_iter().chain(fd.saturating_sub(1)..=fd.saturating_add(AHEAD));
+            places.find(|fd| is(pid, *fd, inode)).map(|fd| (pid, fd))
+        };
+        if let Some((pid, fd)) = self.last.iter().copied().find_map(near) {
+            self.was_at(pid, fd);
+            return Some(pid);
         }
         // All are looked through for at most a fifth of the time.
         if self.looked.is_some_and(|(when, took)| when.elapsed() < took * 4) {
@@ -145,15 +155,15 @@ impl State {
         // The youngest first: a child that was given its parent's socket is who uses it.
         let mut pids = processes(init);
         pids.sort_unstable_by(|a, b| b.cmp(a));
-        let mut found = None;
+        let (mut found, mut left) = (None, SEARCH_MAX);
         for pid in pids {
-            for (fd, held) in sockets(pid) {
+            for (fd, held) in sockets(pid, &mut left) {
                 if held == inode && found.is_none() {
                     found = Some(pid);
-                    self.last = Some((pid, fd));
+                    self.was_at(pid, fd);
                 }
             }
-            if found.is_some() {
+            if found.is_some() || left == 0 {
                 break;
             }
         }
@@ -171,8 +181,12 @@ fn is(pid: u32, fd: u32, inode: u64) -> bool {
 }
 
 /// Descriptors of a process that are sockets, with their inodes.
-fn sockets(pid: u32) -> impl Iterator<Item = (u32, u64)> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().take(DESCRIPTORS_MAX);
+fn sockets(pid: u32, left: &mut usize) -> impl Iterator<Item = (u32, u64)> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten().take_while(|_| {
+        let more = *left > 0;
+        *left = left.saturating_sub(1);
+        more
+    });
     entries.filter_map(|entry| {
         let link = std::fs::read_link(entry.path()).ok()?;
         let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;

@@ -1,8 +1,9 @@
 //! How the gateway tells what it sees: events of connections, into the session's queue.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::event::{Authority, Event, Kind, ObjectKind, ProcessKey, Protocol, Queue, Traffic, Witness};
 
@@ -12,6 +13,8 @@ pub(super) const PART: usize = 64 << 10;
 /// where it is in them.
 const KEPT_OF_ONE: u64 = 1 << 20;
 const KEPT_OF_ALL: u64 = 64 << 20;
+/// How often one who waits for room looks whether there is.
+const LOOK: Duration = Duration::from_millis(1);
 /// Longest name kept.
 const NAME_MAX: usize = 1024;
 
@@ -22,6 +25,8 @@ pub(super) struct Counters {
     pub tls: AtomicU64,
     pub tls_refused: AtomicU64,
     pub turned_away: AtomicU64,
+    pub cut: AtomicU64,
+    pub datagrams_dropped: AtomicU64,
     pub unattributed: AtomicU64,
     pub quic: AtomicU64,
     pub unparsed: AtomicU64,
@@ -40,6 +45,8 @@ pub(super) struct Recorder {
     start_ns: u64,
     kept: AtomicU64,
     numbers: AtomicU64,
+    /// Whether the capture is behind: packets that come now may find no room.
+    pub(super) behind: Arc<AtomicBool>,
     pub(super) counters: Counters,
 }
 
@@ -51,11 +58,12 @@ pub(super) struct Peer {
     pub(super) called: SocketAddr,
     /// The jail's side.
     pub(super) source: SocketAddr,
-    host_pid: u32,
+    pub(super) host_pid: u32,
     name: Mutex<Vec<u8>>,
     kept: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
+    ending: OnceLock<&'static str>,
 }
 
 /// What an event says besides who and where.
@@ -75,7 +83,14 @@ pub(super) struct Said<'a> {
 
 impl Recorder {
     pub(super) fn new(queue: Arc<Queue>, start_ns: u64) -> Self {
-        Self { queue, start_ns, kept: AtomicU64::new(0), numbers: AtomicU64::new(0), counters: Counters::default() }
+        Self {
+            queue,
+            start_ns,
+            kept: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
+            behind: Arc::default(),
+            counters: Counters::default(),
+        }
     }
 
     /// Says that there is a gateway, before the subject can call it.
@@ -109,6 +124,7 @@ impl Recorder {
             kept: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            ending: OnceLock::new(),
         }
     }
 
@@ -138,6 +154,10 @@ impl Recorder {
             _ => {}
         }
         let keep = payload.is_empty() || self.may_keep(peer, payload.len() as u64);
+        let detail = match (what, peer.ending.get()) {
+            (Traffic::ConnectionEnd, Some(why)) => why.as_bytes(),
+            _ => said.detail,
+        };
         let now = crate::jail::monotonic_ns().saturating_sub(self.start_ns);
         let object = peer.called.to_string();
         let name = peer.name();
@@ -160,7 +180,7 @@ impl Recorder {
         let pushed = self.queue.push(|batch| {
             let object = batch.put(object.as_bytes());
             let target = batch.put(&target);
-            let detail = batch.put(said.detail);
+            let detail = batch.put(detail);
             let payload = batch.put(payload);
             batch.events.push(Event {
                 args: [
@@ -193,6 +213,21 @@ impl Recorder {
     pub(super) fn bytes(&self, what: Traffic, peer: &Peer, protocol: Protocol, in_tls: bool, bytes: &[u8]) {
         for payload in bytes.chunks(PART) {
             self.tell(what, peer, Said { protocol, in_tls, payload, ..Said::default() });
+        }
+    }
+
+    /// Waits until there is room for many more bytes. Who moves much asks before each part, and so waits alone: the
+    /// half of the queue that is left, and the thread, are for everybody else.
+    pub(super) async fn room(&self) {
+        while self.behind.load(Ordering::Relaxed) || self.queue.is_half_full() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Notes that a connection is ended at a limit, and why; its end says so.
+    pub(super) fn cut(&self, peer: &Peer, why: &'static str) {
+        if peer.ending.set(why).is_ok() {
+            count(&self.counters.cut);
         }
     }
 

@@ -9,8 +9,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// A received datagram: its length, who sent it, and to whom, where the kernel says so.
-pub(super) type Received = (usize, SocketAddr, Option<SocketAddr>);
+/// A received datagram.
+pub(super) struct Received {
+    /// Its length.
+    pub length: usize,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// To whom, where the kernel says so.
+    pub called: Option<SocketAddr>,
+    /// How many the socket has had no room for, from its beginning (`SO_RXQ_OVFL`), where the kernel says so.
+    pub dropped: Option<u32>,
+}
 
 /// Receives one datagram without waiting.
 pub(super) fn receive_from(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
@@ -31,7 +40,7 @@ pub(super) fn receive_from(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Res
     // SAFETY: zeroed, then at most filled by the kernel; plain integers.
     let source = address(unsafe { name.assume_init_ref() });
     let source = source.ok_or_else(|| io::Error::other("a datagram from no address"))?;
-    let mut called = None;
+    let (mut called, mut dropped) = (None, None);
     // SAFETY: the message is as the kernel left it; the macros walk within `msg_controllen`.
     let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
     while !header.is_null() {
@@ -43,6 +52,10 @@ pub(super) fn receive_from(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Res
             (libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR) => size_of::<libc::sockaddr_in6>(),
             _ => 0,
         };
+        if (level, kind) == (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) {
+            // SAFETY: the kernel puts one number of this size there for this type.
+            dropped = Some(unsafe { libc::CMSG_DATA(header).cast::<u32>().read_unaligned() });
+        }
         if size > 0 {
             // SAFETY: the kernel puts an address of that size there for these types; the storage is larger.
             let known = unsafe {
@@ -54,7 +67,7 @@ pub(super) fn receive_from(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Res
         // SAFETY: as above.
         header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
     }
-    Ok((length, source, called))
+    Ok(Received { length, source, called, dropped })
 }
 
 fn address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -24,6 +24,10 @@ use ring::Ring;
 
 /// How long to wait for frames before looking at anything else.
 const WAIT: Duration = Duration::from_millis(100);
+/// How long the kernel is waited for at the end, should it not hand over what it has counted.
+const LAST: Duration = Duration::from_millis(500);
+/// Bytes of small packets that are written together; larger ones go to the file as they are.
+const BUFFER: usize = 32 << 10;
 /// How often what is buffered goes to the disk.
 const FLUSH: Duration = Duration::from_millis(500);
 /// Bytes of the file at most; what comes then is counted.
@@ -86,30 +90,34 @@ pub struct CaptureStats {
 
 /// The capture at work.
 pub(super) struct Capture {
-    stop: Arc<AtomicBool>,
+    /// Rung when it is to end.
+    stop: OwnedFd,
     thread: JoinHandle<CaptureStats>,
 }
 
 impl Capture {
-    /// Starts capturing into `file`. `foreign` is called for every packet of the jail that is neither TCP nor UDP.
+    /// Starts capturing into `file`. `behind` says whether those who move much should wait for it; `foreign` is called for every packet of the jail that is neither TCP nor UDP.
     pub(super) fn start(
         socket: OwnedFd,
         file: File,
         log: Arc<Log>,
+        behind: Arc<AtomicBool>,
         foreign: impl FnMut(Dissected<'_>) + Send + 'static,
     ) -> io::Result<Self> {
         let ring = Ring::new(socket)?;
-        let writer = Writer::new(BufWriter::with_capacity(256 << 10, file))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let mut run = Run { ring, writer: Some(writer), log, foreign, stats: CaptureStats::default() };
-        let thread = std::thread::Builder::new().name("belljar-capture".into()).spawn(move || run.run(&stopping))?;
+        let writer = Writer::new(BufWriter::with_capacity(BUFFER, file))?;
+        let stop = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+        let stopping = stop.try_clone()?;
+        let mut run = Run { ring, writer: Some(writer), log, behind, foreign, stats: CaptureStats::default() };
+        let thread =
+            std::thread::Builder::new().name("belljar-capture".into()).spawn(move || run.run(stopping.as_fd()))?;
         Ok(Self { stop, thread })
     }
 
     /// Records what is still in the ring, and ends.
     pub(super) fn finish(self) -> CaptureStats {
-        self.stop.store(true, Ordering::Release);
+        // What is written is there at once: it cannot fail before 2^64 of them.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
         self.thread.join().unwrap_or_else(|_| CaptureStats {
             error: Some("the capture's thread failed; its last packets are missing".into()),
             ..CaptureStats::default()
@@ -121,32 +129,30 @@ struct Run<F> {
     ring: Ring,
     writer: Option<Writer<BufWriter<File>>>,
     log: Arc<Log>,
+    behind: Arc<AtomicBool>,
     foreign: F,
     stats: CaptureStats,
 }
 
 impl<F: FnMut(Dissected<'_>)> Run<F> {
-    fn run(&mut self, stop: &AtomicBool) -> CaptureStats {
+    fn run(&mut self, stop: BorrowedFd<'_>) -> CaptureStats {
         let mut flushed = Instant::now();
-        let mut quiet = 0;
-        loop {
-            let stopping = stop.load(Ordering::Acquire);
-            let came = self.block(if stopping { WAIT / 4 } else { WAIT });
-            quiet = if stopping && !came { quiet + 1 } else { 0 };
-            // A block that is not full is handed over within less than that.
-            if quiet >= 2 {
-                break;
-            }
+        while !ring::rang([Some(stop), None], Duration::ZERO) {
+            self.block(WAIT, Some(stop));
+            self.behind.store(self.ring.is_filling(), Ordering::Relaxed);
             if flushed.elapsed() >= FLUSH {
                 self.write(Writer::flush);
-                self.stats.dropped += self.ring.dropped();
                 flushed = Instant::now();
             }
+        }
+        let stopped = Instant::now();
+        while self.ring.is_behind() && stopped.elapsed() < LAST {
+            self.block(WAIT, None);
         }
         let log = Arc::clone(&self.log);
         self.write(|writer| told(writer, &log));
         self.write(Writer::flush);
-        self.stats.dropped += self.ring.dropped();
+        self.stats.dropped = self.ring.dropped();
         self.stats.clone()
     }
 
@@ -158,11 +164,11 @@ impl<F: FnMut(Dissected<'_>)> Run<F> {
         }
     }
 
-    fn block(&mut self, wait: Duration) -> bool {
-        let Self { ring, writer, log, foreign, stats } = self;
+    fn block(&mut self, wait: Duration, bell: Option<BorrowedFd<'_>>) {
+        let Self { ring, writer, log, foreign, stats, .. } = self;
         let mut first = true;
         let mut failed = None;
-        let came = ring.block(wait, |frame| {
+        ring.block(wait, bell, |frame| {
             if std::mem::take(&mut first) {
                 // Not before the block is there: what was told until now belongs before its packets.
                 failed = writer.as_mut().and_then(|writer| told(writer, log).err());
@@ -197,7 +203,6 @@ impl<F: FnMut(Dissected<'_>)> Run<F> {
             stats.error = Some(error.to_string());
             *writer = None;
         }
-        came
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Every block is little-endian, a multiple of four bytes long, and has its length at both ends.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::IpAddr;
 
 const SECTION: u32 = 0x0a0d_0d0a;
@@ -40,7 +40,7 @@ pub(super) struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// Begins the file.
     pub(super) fn new(out: W) -> io::Result<Self> {
-        let mut writer = Self { out, block: Vec::with_capacity(65_536 + 64), written: 0 };
+        let mut writer = Self { out, block: Vec::with_capacity(1024), written: 0 };
         writer.block(SECTION, |block| {
             block.extend(0x1a2b_3c4d_u32.to_le_bytes());
             block.extend(1u16.to_le_bytes());
@@ -69,19 +69,24 @@ impl<W: Write> Writer<W> {
         bytes: &[u8],
         comment: Option<&str>,
     ) -> io::Result<()> {
-        self.block(PACKET, |block| {
-            block.extend(0u32.to_le_bytes());
-            block.extend(((time_ns >> 32) as u32).to_le_bytes());
-            block.extend((time_ns as u32).to_le_bytes());
-            block.extend((bytes.len() as u32).to_le_bytes());
-            block.extend(len.to_le_bytes());
-            padded(block, bytes);
-            if let Some(comment) = comment {
-                option(block, COMMENT, comment.as_bytes());
-            }
-            option(block, PACKET_FLAGS, &(direction as u32).to_le_bytes());
-            option(block, END, b"");
-        })
+        self.around(
+            PACKET,
+            bytes,
+            |block| {
+                block.extend(0u32.to_le_bytes());
+                block.extend(((time_ns >> 32) as u32).to_le_bytes());
+                block.extend((time_ns as u32).to_le_bytes());
+                block.extend((bytes.len() as u32).to_le_bytes());
+                block.extend(len.to_le_bytes());
+            },
+            |block| {
+                if let Some(comment) = comment {
+                    option(block, COMMENT, comment.as_bytes());
+                }
+                option(block, PACKET_FLAGS, &(direction as u32).to_le_bytes());
+                option(block, END, b"");
+            },
+        )
     }
 
     /// Writes which addresses stand for a name.
@@ -122,17 +127,43 @@ impl<W: Write> Writer<W> {
     }
 
     fn block(&mut self, kind: u32, body: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.around(kind, b"", body, |_| {})
+    }
+
+    /// Writes a block of `bytes`, padded, with something before and after them. They are not copied.
+    fn around(
+        &mut self,
+        kind: u32,
+        bytes: &[u8],
+        before: impl FnOnce(&mut Vec<u8>),
+        after: impl FnOnce(&mut Vec<u8>),
+    ) -> io::Result<()> {
         self.block.clear();
         self.block.extend(kind.to_le_bytes());
         self.block.extend([0; 4]);
-        body(&mut self.block);
-        let length = (self.block.len() as u32 + 4).to_le_bytes();
+        before(&mut self.block);
+        let middle = self.block.len();
+        self.block.resize(middle + bytes.len().next_multiple_of(4) - bytes.len(), 0);
+        after(&mut self.block);
+        let length = self.block.len() + bytes.len() + 4;
         if let Some(place) = self.block.get_mut(4..8) {
-            place.copy_from_slice(&length);
+            place.copy_from_slice(&(length as u32).to_le_bytes());
         }
-        self.block.extend(length);
-        self.out.write_all(&self.block)?;
-        self.written += self.block.len() as u64;
+        self.block.extend((length as u32).to_le_bytes());
+        let (head, tail) = self.block.split_at(middle);
+        // In one call where it is more than is buffered.
+        let mut parts = [IoSlice::new(head), IoSlice::new(bytes), IoSlice::new(tail)];
+        let mut left = &mut parts[..];
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.out.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => IoSlice::advance_slices(&mut left, n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.written += length as u64;
         Ok(())
     }
 }

@@ -39,10 +39,23 @@ pub(super) struct Ring {
     socket: OwnedFd,
     base: *mut u8,
     next: u32,
+    /// Frames that were shown, and that the kernel has put into the ring.
+    shown: u64,
+    put: u64,
+    dropped: u64,
 }
 
 // SAFETY: the mapping belongs to this value alone; it may be read from whichever thread owns it.
 unsafe impl Send for Ring {}
+
+/// Waits until one of these can be read, this long at most. Whether one can.
+pub(super) fn rang(of: [Option<BorrowedFd<'_>>; 2], wait: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let limit = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
+    let mut list: Vec<PollFd<'_>> =
+        of.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    poll(&mut list, Some(&limit)).is_ok_and(|ready| ready > 0)
+}
 
 fn set<T>(socket: BorrowedFd<'_>, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: `value` is the structure that the option takes, and its size.
@@ -85,11 +98,13 @@ impl Ring {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { socket, base: base.cast(), next: 0 })
+        Ok(Self { socket, base: base.cast(), next: 0, shown: 0, put: 0, dropped: 0 })
     }
 
-    /// Shows every frame of the next block to `see`, waiting for one at most this long. Returns whether there was one.
-    pub(super) fn block(&mut self, wait: Duration, mut see: impl FnMut(Frame<'_>)) -> bool {
+    /// Shows every frame of the next block to `see`, waiting for one at most this long, or until `bell` is rung. A block
+    /// that was handed over before it was full is shown later: what belongs before it may not have been told yet. Where
+    /// there is no bell all has been.
+    pub(super) fn block(&mut self, wait: Duration, bell: Option<BorrowedFd<'_>>, mut see: impl FnMut(Frame<'_>)) {
         // SAFETY: `next` is below BLOCKS, so the block lies in the mapping, and begins with its descriptor.
         let block = unsafe { self.base.add(self.next as usize * BLOCK as usize) };
         #[allow(clippy::cast_ptr_alignment, reason = "blocks are a MiB each from the start of a page")]
@@ -97,18 +112,16 @@ impl Ring {
         // SAFETY: the header of a block is always mapped; the kernel changes its status, so it is read atomically.
         let status = unsafe { AtomicU32::from_ptr(&raw mut (*header).hdr.bh1.block_status) };
         if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
-            let mut poll = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
-            let limit = rustix::event::Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-            let _ = rustix::event::poll(&mut poll, Some(&limit)); // what came is told by the status
+            rang([Some(self.socket.as_fd()), bell], wait); // what came is told by the status
             if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
-                return false;
+                // The interface may have gone: an error that nobody takes would be told again at once, for ever.
+                let _ = rustix::net::sockopt::socket_error(&self.socket);
+                return;
             }
         }
-        if status.load(Ordering::Acquire) & libc::TP_STATUS_BLK_TMO != 0 {
+        if status.load(Ordering::Acquire) & libc::TP_STATUS_BLK_TMO != 0 && bell.is_some() {
             let begun = Instant::now();
-            while begun.elapsed() < SETTLE && !self.is_ours((self.next + FILLING) % BLOCKS) {
-                std::thread::sleep(LOOK);
-            }
+            while begun.elapsed() < SETTLE && !self.is_filling() && !rang([bell, None], LOOK) {}
         }
         // SAFETY: the block is ours until its status is given back; so are its numbers.
         let (count, mut offset) =
@@ -142,7 +155,18 @@ impl Ring {
         }
         status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         self.next = (self.next + 1) % BLOCKS;
-        true
+        self.shown += u64::from(count);
+    }
+
+    /// Whether so much waits to be shown that it should not wait.
+    pub(super) fn is_filling(&self) -> bool {
+        self.is_ours((self.next + FILLING) % BLOCKS)
+    }
+
+    /// Whether there are frames that were not shown yet.
+    pub(super) fn is_behind(&mut self) -> bool {
+        self.ask();
+        self.put > self.shown
     }
 
     /// Whether the kernel has handed over the block with this number, which is below [`BLOCKS`].
@@ -156,8 +180,14 @@ impl Ring {
         status.load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
     }
 
-    /// Frames that did not fit since this was last asked.
-    pub(super) fn dropped(&self) -> u64 {
+    /// Frames that did not fit.
+    pub(super) fn dropped(&mut self) -> u64 {
+        self.ask();
+        self.dropped
+    }
+
+    /// Adds up what the kernel has counted since it was last asked.
+    fn ask(&mut self) {
         // SAFETY: plain integers, of which all-zero is a value.
         let mut stats: libc::tpacket_stats_v3 = unsafe { std::mem::zeroed() };
         let mut length = size_of_val(&stats) as libc::socklen_t;
@@ -171,7 +201,11 @@ impl Ring {
                 &raw mut length,
             )
         };
-        if result == 0 { u64::from(stats.tp_drops) } else { 0 }
+        if result == 0 {
+            self.dropped += u64::from(stats.tp_drops);
+            // What did not fit is among them (net/packet/af_packet.c).
+            self.put += u64::from(stats.tp_packets.saturating_sub(stats.tp_drops));
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn go_on(talk: Talk, stream: Stream) {
 async fn commands(mut lines: Lines) {
     let (mut user, mut data) = (Vec::new(), Data::None);
     for _ in 0..COMMANDS_MAX {
-        let Some(line) = lines.line().await else { return };
+        let Some(line) = lines.line().await else { return lines.unfinished() };
         lines.heard(&[&line, &b"\r\n"[..]].concat());
         let (command, rest) = split(&line);
         let said = match command.as_slice() {
@@ -152,6 +152,7 @@ async fn commands(mut lines: Lines) {
             return;
         }
     }
+    lines.too_many();
 }
 
 /// A port for data, another for each connection so that they can be told apart.

@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::stream::Stream;
-use super::talk::{Talk, converse};
+use super::talk::{IDLE, Talk, converse};
 use super::{answers, credentials, dns, websocket};
 use crate::event::{Protocol, Traffic};
 use crate::gateway::record::{PART, Said};
@@ -25,19 +25,25 @@ use crate::gateway::record::{PART, Said};
 const HEAD_PATIENCE: Duration = Duration::from_mins(1);
 /// How long may pass between two parts of a body.
 const BODY_PATIENCE: Duration = Duration::from_mins(1);
+/// Bytes of a request's head at most. Servers take 8 to 64 KiB; twenty thousand connections may have so many.
+const HEAD_MAX: usize = 64 << 10;
+/// Bytes of a body that a connection of HTTP/2 may send ahead.
+const WINDOW: u32 = 256 << 10;
 /// Bytes of a DNS message in a request.
 const MESSAGE_MAX: usize = 64 << 10;
 
 /// Serves a connection that begins with a request.
 pub(super) async fn serve(talk: Talk, stream: Stream) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_MAX).half_close(true);
     builder
-        .http1()
+        .http2()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
-        .max_buf_size(256 << 10)
-        .half_close(true);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(256 << 10).keep_alive_interval(None);
+        .max_header_list_size(HEAD_MAX as u32)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .keep_alive_interval(Some(IDLE))
+        .keep_alive_timeout(HEAD_PATIENCE);
     let own = talk.clone();
     let service = service_fn(move |request| {
         let talk = own.clone();
@@ -45,10 +51,29 @@ pub(super) async fn serve(talk: Talk, stream: Stream) {
     });
     if let Err(error) = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
         // What hyper could not read is in the packets; that it was there is said here.
+        if let Some(why) = limit(&*error) {
+            talk.hub.recorder.cut(&talk.peer, why);
+        }
         let text = error.to_string();
         let said = Said { protocol: Protocol::Http1, in_tls: talk.in_tls, detail: text.as_bytes(), ..Said::default() };
         talk.hub.recorder.tell(Traffic::Sent, &talk.peer, said);
     }
+}
+
+/// Which limit an error is of, if it is.
+fn limit(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|error| {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return match (error.is_timeout(), error.is_parse_too_large()) {
+                (true, _) => Some("no request came, or its head was not finished in time"),
+                (_, true) => Some("the head of a request is too long"),
+                _ => None,
+            };
+        }
+        let stalled = error.downcast_ref::<std::io::Error>()?.kind() == std::io::ErrorKind::TimedOut;
+        stalled.then_some("what was sent was not read in time")
+    })
 }
 
 /// Where a request goes, as far as it says.
@@ -155,7 +180,16 @@ async fn body_of(talk: &Talk, mut body: Incoming, protocol: Protocol, wanted: bo
     let mut part = BytesMut::new();
     let mut kept = Vec::new();
     let recorder = &talk.hub.recorder;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout(BODY_PATIENCE, body.frame()).await {
+    loop {
+        recorder.room().await;
+        let frame = match tokio::time::timeout(BODY_PATIENCE, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(_) => break,
+            Err(_) => {
+                recorder.cut(&talk.peer, "the body of a request was not finished in time");
+                break;
+            }
+        };
         match frame.into_data() {
             Ok(data) => {
                 if wanted && kept.len() + data.len() <= MESSAGE_MAX {
@@ -189,8 +223,14 @@ fn tunnel(talk: &Talk, request: Request<Incoming>, host: &str, protocol: Protoco
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let peer = talk.hub.recorder.another(&talk.peer, port);
     peer.called_by(name.trim_matches(['[', ']']).as_bytes());
+    let Some(place) = super::tcp::Place::take(&talk.hub, &peer) else {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        return response;
+    };
     let inner = talk.with(peer);
     tokio::spawn(async move {
+        let _place = place;
         if let Ok(upgraded) = hyper::upgrade::on(request).await {
             let open = super::tcp::Open::new(Arc::clone(&inner.hub), Arc::clone(&inner.peer));
             converse(inner, Stream::new(TokioIo::new(upgraded))).await;

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stream::Stream;
-use super::talk::{IDLE, Talk};
+use super::talk::{IDLE, SILENT, Talk};
 use crate::event::{Protocol, Traffic};
 use crate::gateway::record::{PART, Said};
 
@@ -36,6 +36,7 @@ impl Lines {
             if self.buffer.len() > LINE_MAX {
                 return None;
             }
+            self.talk.hub.recorder.room().await;
             self.read().await?;
         }
     }
@@ -70,8 +71,11 @@ impl Lines {
 
     async fn read(&mut self) -> Option<()> {
         self.buffer.reserve(4096);
-        let n = tokio::time::timeout(IDLE, self.stream.read_buf(&mut self.buffer)).await.ok()?.ok()?;
-        (n > 0).then_some(())
+        let Ok(read) = tokio::time::timeout(IDLE, self.stream.read_buf(&mut self.buffer)).await else {
+            self.talk.hub.recorder.cut(&self.talk.peer, SILENT);
+            return None;
+        };
+        (read.ok()? > 0).then_some(())
     }
 
     /// Says something. `None` when nobody listens any more.
@@ -102,6 +106,20 @@ impl Lines {
             ..Said::default()
         };
         self.talk.hub.recorder.tell(Traffic::Credential, &self.talk.peer, said);
+    }
+
+    /// Records what came of a line that was not finished, and why it is not waited for, if that is so.
+    pub(super) fn unfinished(&mut self) {
+        if self.buffer.len() > LINE_MAX {
+            self.talk.hub.recorder.cut(&self.talk.peer, "a line is too long");
+        }
+        let rest = std::mem::take(&mut self.buffer);
+        self.heard(&rest);
+    }
+
+    /// Notes that no more commands are taken.
+    pub(super) fn too_many(&self) {
+        self.talk.hub.recorder.cut(&self.talk.peer, "too many commands");
     }
 
     /// The connection itself, for something else to be spoken on it. What had been sent before that was agreed on is

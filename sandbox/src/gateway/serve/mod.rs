@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::capture::Log;
 use super::names::Names;
@@ -34,6 +34,8 @@ use crate::event::ObjectKind;
 
 /// Connections at once; more are closed at once, and counted.
 const CONNECTIONS_MAX: usize = 20_000;
+/// Descriptors that belljar needs besides.
+const OWN_DESCRIPTORS: usize = 1024;
 
 /// What all services share.
 pub(super) struct Hub {
@@ -44,7 +46,8 @@ pub(super) struct Hub {
     pub log: Arc<Log>,
     pub options: Options,
     pub tls: tls::Base,
-    pub room: Arc<Semaphore>,
+    /// Room for connections.
+    room: Mutex<tcp::Room>,
     /// Sockets for connections to the jail.
     pub active: Mutex<Vec<OwnedFd>>,
     /// Connections that FTP awaits.
@@ -70,7 +73,7 @@ impl Hub {
             authority,
             log,
             options,
-            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            room: Mutex::new(tcp::Room::new(CONNECTIONS_MAX.min(descriptors()))),
             active: Mutex::new(active),
             awaited: ftp::Awaited::default(),
             pinned: through::Pinned::default(),
@@ -92,6 +95,13 @@ impl Hub {
         let name = self.names.name(called.ip());
         self.recorder.peer(kind, called, source, owner.map_or(0, |owner| owner.pid), name)
     }
+}
+
+/// How many connections the limit of descriptors allows (`getrlimit(2)`). Past it they could not even be closed.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    limit.saturating_sub(OWN_DESCRIPTORS).max(limit / 2)
 }
 
 /// Serves until it is told to stop. What is still open then is closed.

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::stream::Stream;
-use super::talk::{IDLE, Talk};
+use super::talk::{IDLE, SILENT, Talk};
 use crate::event::{Protocol, Traffic};
 
 /// Bytes taken at a time: ten thousand silent connections must not cost more than they are worth.
@@ -20,8 +20,16 @@ pub(super) async fn greet(talk: Talk, mut stream: Stream, banner: Vec<u8>) {
 /// Listens until the end.
 pub(super) async fn serve(talk: Talk, mut stream: Stream, protocol: Protocol) {
     let mut buffer = vec![0; ROOM];
-    while let Ok(Ok(n @ 1..)) = tokio::time::timeout(IDLE, stream.read(&mut buffer)).await {
-        let bytes = buffer.get(..n).unwrap_or_default();
-        talk.hub.recorder.bytes(Traffic::Sent, &talk.peer, protocol, talk.in_tls, bytes);
+    let recorder = &talk.hub.recorder;
+    loop {
+        recorder.room().await;
+        match tokio::time::timeout(IDLE, stream.read(&mut buffer)).await {
+            Ok(Ok(n @ 1..)) => {
+                let bytes = buffer.get(..n).unwrap_or_default();
+                recorder.bytes(Traffic::Sent, &talk.peer, protocol, talk.in_tls, bytes);
+            }
+            Ok(_) => return,
+            Err(_) => return recorder.cut(&talk.peer, SILENT),
+        }
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn go_on(talk: Talk, stream: Stream) {
 
 async fn commands(mut lines: Lines, name: &str) {
     for _ in 0..COMMANDS_MAX {
-        let Some(line) = lines.line().await else { return };
+        let Some(line) = lines.line().await else { return lines.unfinished() };
         lines.heard(&[&line, &b"\r\n"[..]].concat());
         let (command, rest) = split(&line);
         let said = match command.as_slice() {
@@ -64,6 +64,7 @@ async fn commands(mut lines: Lines, name: &str) {
             return;
         }
     }
+    lines.too_many();
 }
 
 async fn data(lines: &mut Lines) -> Option<()> {

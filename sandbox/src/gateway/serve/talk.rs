@@ -15,6 +15,8 @@ use crate::gateway::tls::hello::is_hello;
 const GREET: Duration = Duration::from_millis(250);
 /// After how long without a byte a connection is closed.
 pub(super) const IDLE: Duration = Duration::from_mins(5);
+/// Why it is, in the event of its end.
+pub(super) const SILENT: &str = "nothing was said for too long";
 /// Protocols within protocols: TLS in a proxy's tunnel in TLS is three.
 const DEPTH_MAX: u8 = 6;
 
@@ -59,7 +61,7 @@ enum Spoken {
 pub(super) fn converse(talk: Talk, mut stream: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         if talk.depth > DEPTH_MAX {
-            return;
+            return talk.hub.recorder.cut(&talk.peer, "too many protocols within protocols");
         }
         let port = talk.peer.called.port();
         if let Some(awaited) = talk.hub.awaited.take(&talk.peer) {
@@ -84,7 +86,8 @@ pub(super) fn converse(talk: Talk, mut stream: Stream) -> Pin<Box<dyn Future<Out
                     Some(banner) => return raw::greet(talk.clone(), stream, banner.to_vec()).await,
                     None => match tokio::time::timeout(IDLE, stream.first()).await {
                         Ok(Ok([_, ..])) => sniff(stream.at_least(8, Duration::from_millis(100)).await, port),
-                        _ => return,
+                        Ok(_) => return,
+                        Err(_) => return talk.hub.recorder.cut(&talk.peer, SILENT),
                     },
                 },
             },
@@ -164,7 +167,8 @@ async fn serve_dns(talk: Talk, mut stream: Stream) {
         };
         match tokio::time::timeout(IDLE, read).await {
             Ok(Ok(_)) => {}
-            _ => return,
+            Ok(Err(_)) => return,
+            Err(_) => return talk.hub.recorder.cut(&talk.peer, SILENT),
         }
         let Some(reply) = dns::answer(&talk.hub, &talk.peer, &message, dns::Way::Stream(talk.in_tls)) else { continue };
         let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();

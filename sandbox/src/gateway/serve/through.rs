@@ -173,6 +173,7 @@ async fn one(
 ) {
     let mut buffer = vec![0; PART];
     while let Ok(Ok(n @ 1..)) = tokio::time::timeout(IDLE, from.read(&mut buffer)).await {
+        talk.hub.recorder.room().await;
         let bytes = buffer.get(..n).unwrap_or_default();
         talk.hub.recorder.bytes(what, &talk.peer, protocol, talk.in_tls, bytes);
         if to.write_all(bytes).await.is_err() {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -52,13 +53,18 @@ type Flows = HashMap<(SocketAddr, SocketAddr), Arc<Peer>>;
 pub(super) async fn receive(hub: Arc<Hub>, socket: UdpSocket, sender: Arc<Sender>) {
     let mut buffer = vec![0; 65_536];
     let mut flows: Flows = HashMap::new();
+    let mut dropped = 0u32;
     loop {
         for _ in 0..TURN {
             let got = socket.async_io(Interest::READABLE, || receive_from(socket.as_fd(), &mut buffer));
-            let Ok((length, source, called)) = got.await else { break };
-            let Some(called) = called else { continue };
-            let message = buffer.get(..length).unwrap_or_default();
-            serve(&hub, &mut flows, &sender, message, source, called);
+            let Ok(got) = got.await else { break };
+            if let Some(now) = got.dropped {
+                let more = now.wrapping_sub(std::mem::replace(&mut dropped, now));
+                hub.recorder.counters.datagrams_dropped.fetch_add(more.into(), Ordering::Relaxed);
+            }
+            let Some(called) = got.called else { continue };
+            let message = buffer.get(..got.length).unwrap_or_default();
+            serve(&hub, &mut flows, &sender, message, got.source, called);
         }
         tokio::task::yield_now().await;
     }
@@ -74,7 +80,7 @@ fn serve(hub: &Hub, flows: &mut Flows, sender: &Sender, message: &[u8], source: 
         let peer = Arc::new(hub.meet(ObjectKind::Udp, called, source));
         // A question says who asks it; a connection of its own for each would say nothing more.
         if is_name {
-            hub.recorder.counters.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            hub.recorder.counters.connections.fetch_sub(1, Ordering::Relaxed);
         } else {
             let protocol = if is_quic(message) { Protocol::Quic } else { Protocol::Udp };
             hub.recorder.tell(Traffic::Connection, &peer, Said { protocol, ..Said::default() });

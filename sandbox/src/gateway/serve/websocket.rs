@@ -3,11 +3,11 @@
 
 use futures_util::StreamExt as _;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::stream::Io;
-use super::talk::{IDLE, Talk};
+use super::talk::{IDLE, SILENT, Talk};
 use crate::event::{Protocol, Traffic};
 
 /// Longest message, and frame, that is put together.
@@ -23,7 +23,13 @@ pub(super) async fn serve(talk: Talk, stream: impl Io) {
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
     let recorder = &talk.hub.recorder;
     loop {
-        let Ok(Some(Ok(message))) = tokio::time::timeout(IDLE, socket.next()).await else { return };
+        recorder.room().await;
+        let message = match tokio::time::timeout(IDLE, socket.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(Error::Capacity(_)))) => return recorder.cut(&talk.peer, "a message is too long"),
+            Ok(_) => return,
+            Err(_) => return recorder.cut(&talk.peer, SILENT),
+        };
         match message {
             Message::Text(text) => {
                 recorder.bytes(Traffic::Sent, &talk.peer, Protocol::WebSocket, talk.in_tls, text.as_bytes());

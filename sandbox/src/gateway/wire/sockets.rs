@@ -45,6 +45,7 @@ const TRANSPARENT6: Option = (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT);
 const ONLY6: Option = (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
 const TO4: Option = (libc::IPPROTO_IP, libc::IP_RECVORIGDSTADDR);
 const TO6: Option = (libc::IPPROTO_IPV6, libc::IPV6_RECVORIGDSTADDR);
+const DROPPED: Option = (libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
 const NODELAY: Option = (libc::IPPROTO_TCP, libc::TCP_NODELAY);
 
 const SOCKET: Opened = Opened {
@@ -70,11 +71,11 @@ pub(crate) const OPENED: [Opened; 16] = [
         optional: true,
         ..SOCKET
     },
-    Opened { kind: libc::SOCK_DGRAM, options: &[TRANSPARENT4, TO4], bind: Bind::Port(PORT), ..SOCKET },
+    Opened { kind: libc::SOCK_DGRAM, options: &[TRANSPARENT4, TO4, DROPPED], bind: Bind::Port(PORT), ..SOCKET },
     Opened {
         family: libc::AF_INET6,
         kind: libc::SOCK_DGRAM,
-        options: &[ONLY6, TRANSPARENT6, TO6],
+        options: &[ONLY6, TRANSPARENT6, TO6, DROPPED],
         bind: Bind::Port(PORT),
         optional: true,
         ..SOCKET
