@@ -7,6 +7,7 @@ pub mod cli;
 pub mod ingest;
 pub mod profile;
 pub mod query;
+pub mod recording;
 pub mod redact;
 pub mod report;
 pub mod session;
