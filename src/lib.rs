@@ -12,3 +12,4 @@ pub mod redact;
 pub mod report;
 pub mod session;
 pub mod store;
+pub mod tui;

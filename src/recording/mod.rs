@@ -18,6 +18,7 @@ use crate::bundle::{Access, BundleError, Look};
 use crate::query::Query;
 use crate::store::Record;
 
+pub(crate) use index::left;
 pub use known::{AssetUse, FileUse, Known, Peer, ProcessUse};
 pub use search::Hits;
 

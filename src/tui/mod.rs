@@ -1,0 +1,136 @@
+//! The screen: a recording, live or replayed, in a terminal. Live and replay are one screen over one source
+//! (`crate::recording`); live has the subject beside it.
+//!
+//! The terminal is taken here and given back however this ends: by leaving, a signal, a panic, or for as long as
+//! belljar is suspended.
+
+mod action;
+mod app;
+mod bar;
+pub mod config;
+mod entries;
+mod frame;
+mod input;
+mod layers;
+mod live;
+pub mod plain;
+mod screen;
+mod strip;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod theme;
+mod update;
+mod views;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossterm::event;
+
+use crate::analysis::rules::Rules;
+use crate::bundle::BundleError;
+use crate::redact::Redactor;
+
+use app::App;
+use terminal::{Pending, Terminal};
+
+pub use config::Config;
+pub use live::Live;
+
+/// Shortest time between two frames: 30 a second are enough to be smooth.
+const FRAME: Duration = Duration::from_millis(33);
+/// How often things are looked at when nothing moves.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// Why there is no screen, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    /// The recording.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The terminal.
+    #[error("cannot use the terminal: {0}; --plain needs none")]
+    Terminal(#[from] io::Error),
+}
+
+/// What a screen is made of.
+pub struct Sight {
+    /// Masks the planted values.
+    pub redactor: Redactor,
+    /// By which findings are judged.
+    pub rules: Rules,
+    /// Whether only ASCII may be shown.
+    pub ascii: bool,
+    /// Looks and keys.
+    pub config: Config,
+    /// Speed of a replay.
+    pub speed: f64,
+    /// The subject, where it lives.
+    pub live: Option<Arc<Live>>,
+}
+
+/// Shows the bundle in `dir` until the analyst leaves.
+pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
+    let open = Redactor::plain(sight.ascii);
+    let (theme, keymap) = sight.config.looks(sight.ascii);
+    let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, sight.live)?;
+    app.play.speed = sight.speed.clamp(0.1, 1000.0);
+    app.mouse = sight.config.mouse;
+    terminal::guarded(move |pending| run(&mut app, pending))
+}
+
+fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
+    let mut terminal = Terminal::enter(app.mouse)?;
+    let mut ticked = Instant::now();
+    let mut drawn: Option<Instant> = None;
+    while !app.quit {
+        let wait = match drawn {
+            None => Duration::ZERO,
+            Some(drawn) if app.dirty => FRAME.saturating_sub(drawn.elapsed()),
+            _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => FRAME,
+            _ if app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
+            _ => IDLE,
+        };
+        if event::poll(wait)? {
+            // All that has come, before the next frame: a resize storm is one frame.
+            loop {
+                app.handle(&event::read()?);
+                if app.quit || !event::poll(Duration::ZERO)? {
+                    break;
+                }
+            }
+        }
+        if pending.ended() {
+            if let Some(live) = &app.live {
+                live.controls.end();
+            }
+            break;
+        }
+        if pending.suspended() || std::mem::take(&mut app.suspend) {
+            terminal.suspend()?;
+            drawn = None;
+            app.redraw = true;
+        }
+        let passed = ticked.elapsed();
+        ticked = Instant::now();
+        app.tick(passed);
+        terminal.mouse(app.mouse)?;
+        if let Some(text) = app.copy.take() {
+            terminal.copy(&text)?;
+        }
+        if std::mem::take(&mut app.redraw) {
+            terminal.clear()?;
+            app.dirty = true;
+        }
+        if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
+            app.dirty = false;
+            terminal.draw(|buf| frame::draw(app, buf))?;
+            drawn = Some(Instant::now());
+        }
+    }
+    Ok(())
+}
