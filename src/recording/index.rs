@@ -339,7 +339,7 @@ impl Index {
             }
         }
         let mut peers: Vec<Peer> = merged.into_values().collect();
-        peers.sort_unstable_by_key(|peer| (peer.client == 0, peer.first));
+        peers.sort_unstable_by_key(|peer| (peer.client == 0, peer.tries == 0, peer.first));
         peers.truncate(MAX_PEERS);
         peers
     }

@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// Where an action makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(super) enum Place {
     /// Anywhere.
     Anywhere,
     /// In a list of events with their detail and bytes.
@@ -26,10 +26,10 @@ macro_rules! actions {
     ($($(#[$doc:meta])* $action:ident $name:literal [$($key:literal),*] $place:ident $help:literal;)+) => {
         /// Something that can be done.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Action { $(#[doc = $help] $action),+ }
+        pub(super) enum Action { $(#[doc = $help] $action),+ }
 
         /// All actions, in the order of the help.
-        pub const ACTIONS: &[Info] = &[$(Info {
+        pub(super) const ACTIONS: &[Info] = &[$(Info {
             action: Action::$action, name: $name, keys: &[$($key),*], place: Place::$place, help: $help,
         }),+];
     };
@@ -37,7 +37,7 @@ macro_rules! actions {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Info {
+pub(super) struct Info {
     /// What is done.
     pub action: Action,
     /// Its name in the palette and in the configuration.
@@ -108,7 +108,7 @@ actions! {
 
 impl Action {
     /// Its row in the table.
-    pub fn info(self) -> &'static Info {
+    pub(super) fn info(self) -> &'static Info {
         // Every action has one: the table and the enum are made of the same list.
         ACTIONS.iter().find(|info| info.action == self).unwrap_or(&ACTIONS[0])
     }
@@ -116,7 +116,7 @@ impl Action {
 
 /// A key that was pressed, without what does not matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(super) struct Key {
     code: KeyCode,
     modifiers: KeyModifiers,
 }
@@ -133,7 +133,7 @@ impl From<KeyEvent> for Key {
 
 impl Key {
     /// Reads a key as the table and the configuration write it: `a`, `ctrl-f`, `shift-left`, `f2`, `space`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (mut rest, mut modifiers) = (text, KeyModifiers::NONE);
         for (prefix, modifier) in
             [("ctrl-", KeyModifiers::CONTROL), ("alt-", KeyModifiers::ALT), ("shift-", KeyModifiers::SHIFT)]
@@ -175,7 +175,7 @@ impl Key {
 
 /// Which key does what.
 #[derive(Clone, Debug)]
-pub struct Keymap {
+pub(super) struct Keymap {
     keys: Vec<(Action, Vec<String>)>,
     map: HashMap<Key, Vec<Action>>,
 }
@@ -199,7 +199,7 @@ impl Keymap {
     }
 
     /// With other keys for some actions. Errors name what is no action or no key.
-    pub fn with(changes: &[(String, Vec<String>)]) -> Result<Self, String> {
+    pub(super) fn with(changes: &[(String, Vec<String>)]) -> Result<Self, String> {
         let mut keys = Self::default().keys;
         for (name, texts) in changes {
             let place = keys.iter_mut().find(|(action, _)| action.info().name == name);
@@ -214,7 +214,7 @@ impl Keymap {
 
     /// What a key does, where `applies` says which of several is meant: what belongs to the place before what is
     /// done anywhere.
-    pub fn action(&self, key: Key, applies: impl Fn(Place) -> bool) -> Option<Action> {
+    pub(super) fn action(&self, key: Key, applies: impl Fn(Place) -> bool) -> Option<Action> {
         let mut fits: Vec<Action> =
             self.map.get(&key)?.iter().copied().filter(|action| applies(action.info().place)).collect();
         fits.sort_by_key(|action| action.info().place == Place::Anywhere);
@@ -222,12 +222,12 @@ impl Keymap {
     }
 
     /// The first key of an action, as it is written.
-    pub fn key(&self, action: Action) -> &str {
+    pub(super) fn key(&self, action: Action) -> &str {
         self.keys(action).first().map_or("", String::as_str)
     }
 
     /// All keys of an action.
-    pub fn keys(&self, action: Action) -> &[String] {
+    pub(super) fn keys(&self, action: Action) -> &[String] {
         self.keys.iter().find(|(known, _)| *known == action).map_or(&[], |(_, keys)| keys)
     }
 }

@@ -19,7 +19,6 @@ use crate::bundle::{BundleError, Note, Notes, State};
 use crate::query::Context;
 use crate::recording::{Hits, Known, Recording};
 use crate::redact::Redactor;
-use crate::store::Record;
 
 /// How long a message stays.
 const MESSAGE: Duration = Duration::from_secs(6);
@@ -27,7 +26,7 @@ const MESSAGE: Duration = Duration::from_secs(6);
 /// The views, in the order of their digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
-pub enum View {
+pub(super) enum View {
     /// What was done with client data.
     Overview,
     /// Events.
@@ -48,7 +47,7 @@ pub enum View {
 
 impl View {
     /// All, with their names, long and short.
-    pub const ALL: [(Self, &'static str, &'static str); 8] = [
+    pub(super) const ALL: [(Self, &'static str, &'static str); 8] = [
         (Self::Overview, "Overview", "Over"),
         (Self::Events, "Events", "Evts"),
         (Self::Flow, "Flow", "Flow"),
@@ -62,7 +61,7 @@ impl View {
 
 /// Where a list stands.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ListState {
+pub(super) struct ListState {
     /// The row that keys act on.
     pub selected: usize,
     /// The first row shown.
@@ -71,7 +70,7 @@ pub struct ListState {
 
 impl ListState {
     /// Keeps the selected row within `len` rows and on a page of `height`.
-    pub fn fit(&mut self, len: usize, height: usize) {
+    pub(super) fn fit(&mut self, len: usize, height: usize) {
         self.selected = self.selected.min(len.saturating_sub(1));
         self.top = self.top.min(len.saturating_sub(height)).min(self.selected);
         if height > 0 && self.selected >= self.top + height {
@@ -82,7 +81,7 @@ impl ListState {
 
 /// How the replay moves.
 #[derive(Clone, Copy, Debug)]
-pub struct Play {
+pub(super) struct Play {
     /// Whether it does.
     pub on: bool,
     /// How many seconds of the session a second takes.
@@ -95,7 +94,7 @@ pub struct Play {
 
 /// What lies above the view.
 #[derive(Debug)]
-pub enum Layer {
+pub(super) enum Layer {
     /// The keys of this view.
     Help(usize),
     /// An action is looked for.
@@ -112,7 +111,7 @@ pub enum Layer {
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(super) enum Asked {
     /// To show the masked bytes of this row.
     Reveal(u64),
     /// To end the subject.
@@ -123,7 +122,7 @@ pub enum Asked {
 
 /// What a place on the screen does when it is clicked.
 #[derive(Clone, Copy, Debug)]
-pub enum Spot {
+pub(super) enum Spot {
     /// A tab.
     Tab(View),
     /// The strip: columns are times.
@@ -133,7 +132,7 @@ pub enum Spot {
 }
 
 /// Everything the screen shows.
-pub struct App {
+pub(super) struct App {
     /// The recording.
     pub recording: Recording,
     /// What is known of it.
@@ -212,7 +211,7 @@ pub struct App {
 
 impl App {
     /// A screen over the bundle in `dir`.
-    pub fn new(
+    pub(super) fn new(
         dir: &Path,
         redactors: (Redactor, Redactor),
         rules: Rules,
@@ -267,46 +266,46 @@ impl App {
     }
 
     /// Whether the subject still lives.
-    pub fn alive(&self) -> bool {
+    pub(super) fn alive(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.alive())
     }
 
     /// Says something in the line of hints.
-    pub fn say(&mut self, text: impl Into<String>) {
+    pub(super) fn say(&mut self, text: impl Into<String>) {
         self.message = Some((text.into(), false, Instant::now()));
         self.dirty = true;
     }
 
     /// Says what went wrong.
-    pub fn complain(&mut self, error: impl std::fmt::Display) {
+    pub(super) fn complain(&mut self, error: impl std::fmt::Display) {
         let text = crate::redact::plain(error.to_string().as_bytes());
         self.message = Some((text, true, Instant::now()));
         self.dirty = true;
     }
 
     /// Bytes of the subject as they may be shown.
-    pub fn show(&self, bytes: &[u8], limit: usize) -> String {
+    pub(super) fn show(&self, bytes: &[u8], limit: usize) -> String {
         self.redactor.text(bytes, limit).to_string()
     }
 
     /// Text of the bundle that was made safe once: escapes in it stay as they are.
-    pub fn shown(&self, text: &str) -> String {
+    pub(super) fn shown(&self, text: &str) -> String {
         self.redactor.block(text.as_bytes(), 4096).to_string().replace('\n', " ")
     }
 
     /// What queries are asked against.
-    pub fn context(&self) -> Context<'_> {
+    pub(super) fn context(&self) -> Context<'_> {
         let assets = self.known.session.as_ref().map_or(&[][..], |session| &session.assets);
         Context { assets }
     }
 
     /// The name of an asset.
-    pub fn asset(&self, index: usize) -> &str {
+    pub(super) fn asset(&self, index: usize) -> &str {
         self.context().assets.get(index).map_or("?", |asset| asset.name.as_str())
     }
 
     /// Looks at what has come since, and lets the replay go on. Called some thirty times a second at most.
-    pub fn tick(&mut self, passed: Duration) {
+    pub(super) fn tick(&mut self, passed: Duration) {
         if self.message.as_ref().is_some_and(|(_, _, since)| since.elapsed() > MESSAGE) {
             self.message = None;
             self.dirty = true;
@@ -368,7 +367,7 @@ impl App {
     }
 
     /// Rows of the views that are trees, made again.
-    pub fn list_entries(&mut self) {
+    pub(super) fn list_entries(&mut self) {
         self.entries = Entries::new(&self.known, &self.toggled);
         for (view, _, _) in View::ALL {
             let len = self.entries.of(view).len();
@@ -379,12 +378,12 @@ impl App {
     }
 
     /// How many events are shown: all, or those that fit.
-    pub fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.hits.as_ref().map_or(self.recording.rows(), |hits| hits.rows.len())
     }
 
     /// The row of this rank among the events shown.
-    pub fn nth(&self, rank: u64) -> Option<u64> {
+    pub(super) fn nth(&self, rank: u64) -> Option<u64> {
         match &self.hits {
             Some(hits) => hits.rows.select(rank),
             None => (rank < self.recording.rows()).then_some(rank),
@@ -392,7 +391,7 @@ impl App {
     }
 
     /// The rank of the moment among the events shown: of the last at or before it.
-    pub fn rank(&self) -> u64 {
+    pub(super) fn rank(&self) -> u64 {
         match &self.hits {
             Some(hits) if hits.rows.contains(self.cursor) => hits.rows.rank(self.cursor),
             Some(hits) => hits.rows.rank(self.cursor).saturating_sub(1),
@@ -401,7 +400,7 @@ impl App {
     }
 
     /// Goes to a row.
-    pub fn go_to(&mut self, row: u64) {
+    pub(super) fn go_to(&mut self, row: u64) {
         let row = row.min(self.recording.rows().saturating_sub(1));
         if row != self.cursor {
             self.revealed = None;
@@ -416,7 +415,7 @@ impl App {
     }
 
     /// Goes to a time.
-    pub fn go_to_time(&mut self, time_ns: u64) {
+    pub(super) fn go_to_time(&mut self, time_ns: u64) {
         match self.recording.row_at(time_ns.min(self.known.end_ns())) {
             Ok(row) => self.go_to(row),
             Err(error) => self.complain(error),
@@ -424,7 +423,7 @@ impl App {
     }
 
     /// Goes to the last event shown.
-    pub fn go_last(&mut self) {
+    pub(super) fn go_last(&mut self) {
         if let Some(row) = self.len().checked_sub(1).and_then(|rank| self.nth(rank)).filter(|row| *row != self.cursor) {
             self.go_to(row);
         }
@@ -441,7 +440,7 @@ impl App {
     }
 
     /// Adds a term to the filter, and shows the events that fit.
-    pub fn drill(&mut self, term: &str) {
+    pub(super) fn drill(&mut self, term: &str) {
         let text = format!("{} {term}", self.bar.committed()).trim().to_owned();
         let assets = self.context().assets.to_vec();
         if self.bar.set(&text, &Context { assets: &assets }) {
@@ -453,7 +452,7 @@ impl App {
     }
 
     /// Shows a view.
-    pub fn show_view(&mut self, view: View) {
+    pub(super) fn show_view(&mut self, view: View) {
         if self.view != view {
             self.view = view;
             self.pane = 0;
@@ -464,7 +463,7 @@ impl App {
     }
 
     /// How many panes of this view take keys.
-    pub fn panes(&self) -> usize {
+    pub(super) fn panes(&self) -> usize {
         match self.view {
             View::Overview | View::Flow | View::Network | View::Findings => 2,
             View::Events => 3,
@@ -473,30 +472,18 @@ impl App {
     }
 
     /// The row selected in a view's first list.
-    pub fn entry(&self) -> Option<Entry> {
+    pub(super) fn entry(&self) -> Option<Entry> {
         let list = self.lists.get(self.view as usize)?.first()?;
         self.entries.of(self.view).get(list.selected).copied()
     }
 
-    /// Shows the event at the moment.
-    pub fn at_cursor<T>(&mut self, visit: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
-        let row = self.cursor;
-        match self.recording.row(row, visit) {
-            Ok(found) => found,
-            Err(error) => {
-                self.complain(error);
-                None
-            }
-        }
-    }
-
     /// The marks that stand, by row.
-    pub fn marks(&self) -> BTreeMap<u64, &Note> {
+    pub(super) fn marks(&self) -> BTreeMap<u64, &Note> {
         self.notes.marks().into_iter().map(|note| (note.event.saturating_sub(1), note)).collect()
     }
 
     /// What stands in the header before everything else.
-    pub fn mode(&self) -> &'static str {
+    pub(super) fn mode(&self) -> &'static str {
         match (&self.live, self.known.state) {
             (Some(live), _) if live.frozen() => "FROZEN",
             (Some(live), _) if live.alive() && self.paused => "PAUSED",
@@ -510,7 +497,7 @@ impl App {
     }
 
     /// The name of a key for an action.
-    pub fn key(&self, action: Action) -> &str {
+    pub(super) fn key(&self, action: Action) -> &str {
         self.keymap.key(action)
     }
 }

@@ -11,7 +11,7 @@ const OFFERED: usize = 8;
 
 /// The filter bar.
 #[derive(Debug, Default)]
-pub struct Bar {
+pub(super) struct Bar {
     input: Input,
     /// Whether keys go into it.
     pub editing: bool,
@@ -27,34 +27,34 @@ pub struct Bar {
 
 impl Bar {
     /// What stands in it.
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         self.input.value()
     }
 
     /// The filter in force when the bar was last left.
-    pub fn committed(&self) -> &str {
+    pub(super) fn committed(&self) -> &str {
         &self.committed
     }
 
     /// Column of the cursor.
-    pub fn column(&self) -> usize {
+    pub(super) fn column(&self) -> usize {
         self.input.visual_cursor()
     }
 
     /// The filter to be looked for, when it is another one than before.
-    pub fn take_changed(&mut self) -> Option<Option<Query>> {
+    pub(super) fn take_changed(&mut self) -> Option<Option<Query>> {
         self.changed.take()
     }
 
     /// Begins to write.
-    pub fn edit(&mut self, context: &Context<'_>) {
+    pub(super) fn edit(&mut self, context: &Context<'_>) {
         self.editing = true;
         self.input = Input::new(self.committed.clone());
         self.offer(context);
     }
 
     /// Writes, moves or deletes.
-    pub fn handle(&mut self, request: InputRequest, context: &Context<'_>) {
+    pub(super) fn handle(&mut self, request: InputRequest, context: &Context<'_>) {
         if self.input.handle(request).is_some_and(|change| change.value) {
             self.read(context);
         }
@@ -62,7 +62,7 @@ impl Bar {
     }
 
     /// Takes the next candidate.
-    pub fn complete(&mut self, context: &Context<'_>) {
+    pub(super) fn complete(&mut self, context: &Context<'_>) {
         let Some(candidate) = self.candidates.get(self.chosen) else { return };
         let text = self.input.value();
         let (before, after) = (text.get(..candidate.replace.start), text.get(candidate.replace.end..));
@@ -75,7 +75,7 @@ impl Bar {
 
     /// Leaves the bar. Takes what stands in it where `take` and it can be understood; else what was there before.
     /// Returns whether that was so.
-    pub fn leave(&mut self, take: bool, context: &Context<'_>) -> bool {
+    pub(super) fn leave(&mut self, take: bool, context: &Context<'_>) -> bool {
         let good = take && self.error.is_none();
         if take && !good {
             return false;
@@ -92,7 +92,7 @@ impl Bar {
     }
 
     /// Puts a filter in force; returns whether it can be understood.
-    pub fn set(&mut self, text: &str, context: &Context<'_>) -> bool {
+    pub(super) fn set(&mut self, text: &str, context: &Context<'_>) -> bool {
         self.input = Input::new(text.to_owned());
         self.read(context);
         if self.error.is_none() {
@@ -102,7 +102,7 @@ impl Bar {
     }
 
     /// Takes the last term off; returns whether there was one.
-    pub fn pop(&mut self, context: &Context<'_>) -> bool {
+    pub(super) fn pop(&mut self, context: &Context<'_>) -> bool {
         use crate::query::ast::Expr;
         let Ok(query) = Query::parse(&self.committed, context) else { return false };
         let shorter = match query.expr() {

@@ -10,31 +10,29 @@ use crate::store::Verb;
 
 /// A row: indexes into what is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Entry {
+pub(super) enum Entry {
     /// An asset, and whether findings name it.
     Asset(usize),
     /// A finding; below its asset in the flow.
     Finding(usize),
     /// A process.
     Process(usize),
-    /// The directory of the file, and how many files it holds.
-    Dir(usize, usize),
+    /// The directory of the file, how many files it holds, and whether it is unfolded.
+    Dir(usize, usize, bool),
     /// A file.
     File(usize),
     /// A destination.
     Peer(usize),
-    /// An event about it.
-    Row(usize, u64),
     /// Findings about no asset, by verb.
     System(Verb),
 }
 
 impl Entry {
     /// What stands for the thing while more becomes known, and its index changes.
-    pub fn key(self, known: &Known) -> u64 {
+    pub(super) fn key(self, known: &Known) -> u64 {
         let mut hasher = DefaultHasher::new();
         match self {
-            Self::Dir(first, _) => known.files.get(first).map(|file| directory(&file.object.name)).hash(&mut hasher),
+            Self::Dir(first, ..) => known.files.get(first).map(|file| directory(&file.object.name)).hash(&mut hasher),
             Self::Peer(at) => known.peers.get(at).map(|peer| &peer.object).hash(&mut hasher),
             other => other.hash(&mut hasher),
         }
@@ -44,7 +42,7 @@ impl Entry {
 
 /// All rows, by view.
 #[derive(Debug, Default)]
-pub struct Entries {
+pub(super) struct Entries {
     assets: Vec<Entry>,
     flow: Vec<Entry>,
     network: Vec<Entry>,
@@ -66,7 +64,7 @@ impl Entries {
         Self {
             assets: assets.into_iter().map(Entry::Asset).collect(),
             flow: flow(known, toggled),
-            network: network(known, toggled),
+            network: (0..known.peers.len()).map(Entry::Peer).collect(),
             files: files(known, toggled),
             processes: (0..known.processes.len()).map(Entry::Process).collect(),
             findings: (0..known.findings.len()).map(Entry::Finding).collect(),
@@ -74,7 +72,7 @@ impl Entries {
     }
 
     /// The rows of a view.
-    pub fn of(&self, view: View) -> &[Entry] {
+    pub(super) fn of(&self, view: View) -> &[Entry] {
         match view {
             View::Overview => &self.assets,
             View::Flow => &self.flow,
@@ -112,17 +110,6 @@ fn flow(known: &Known, folded: &HashSet<u64>) -> Vec<Entry> {
     rows
 }
 
-fn network(known: &Known, unfolded: &HashSet<u64>) -> Vec<Entry> {
-    let mut rows = Vec::new();
-    for (at, peer) in known.peers.iter().enumerate() {
-        rows.push(Entry::Peer(at));
-        if unfolded.contains(&Entry::Peer(at).key(known)) {
-            rows.extend(peer.rows.iter().map(|row| Entry::Row(at, *row)));
-        }
-    }
-    rows
-}
-
 /// The directory of a path, with its slash; empty for what is in none.
 pub(super) fn directory(path: &[u8]) -> &[u8] {
     let end = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
@@ -142,9 +129,8 @@ fn files(known: &Known, toggled: &HashSet<u64>) -> Vec<Entry> {
         let len = order.iter().skip(at).take_while(|file| directory(name(**file)) == dir).count();
         let own = order.get(at..at + len).unwrap_or_default();
         let told = own.iter().filter_map(|file| known.files.get(*file)).any(|f| f.verbs.0 != 0 || f.left.is_some());
-        let head = Entry::Dir(first, len);
-        rows.push(head);
-        let flipped = toggled.contains(&head.key(known));
+        let flipped = toggled.contains(&Entry::Dir(first, len, false).key(known));
+        rows.push(Entry::Dir(first, len, told != flipped));
         if told != flipped {
             rows.extend(own.iter().map(|file| Entry::File(*file)));
         }

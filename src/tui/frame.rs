@@ -14,7 +14,7 @@ use crate::bundle::State;
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
+pub(super) enum Room {
     /// One line that says what counts.
     Line,
     /// A list under a header: from 40x12.
@@ -29,7 +29,7 @@ pub enum Room {
 
 impl Room {
     /// Of a screen.
-    pub fn of(area: Rect) -> Self {
+    pub(super) fn of(area: Rect) -> Self {
         match (area.width, area.height) {
             (120.., 36..) => Self::Full,
             (100.., 24..) => Self::Wide,
@@ -41,7 +41,7 @@ impl Room {
 }
 
 /// Draws everything; returns where the cursor of a line that is written stands.
-pub fn draw(app: &mut App, buf: &mut Buffer) -> Option<Position> {
+pub(super) fn draw(app: &mut App, buf: &mut Buffer) -> Option<Position> {
     let area = buf.area;
     app.spots.clear();
     if area.is_empty() {
@@ -156,7 +156,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     let lost_style = if lost > 0 { theme.bad() } else { theme.text() };
     right.extend([bar.clone(), Span::styled(format!("lost {}", count(lost)), lost_style)]);
     if room >= Room::Normal {
-        let witness = session.and_then(|session| session.witnesses.iter().find(|witness| witness.used));
+        let is_calls = |witness: &&crate::bundle::WitnessInfo| {
+            witness.used && matches!(witness.name.as_str(), "ebpf" | "notify")
+        };
+        let witness = session.and_then(|session| session.witnesses.iter().find(is_calls));
         let witness = witness.map_or("?", |witness| witness.name.as_str());
         right.extend([bar.clone(), Span::raw(app.shown(witness))]);
     }
@@ -305,7 +308,8 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
             &[(Action::NextPane, "detail"), (Action::Earlier, "-1 s"), (Action::Later, "+1 s"), (Action::Reveal, "reveal")]
         }
         View::Flow | View::Findings => &[(Action::Open, "evidence"), (Action::NextPane, "chain")],
-        View::Network | View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events")],
+        View::Network => &[(Action::Open, "its events"), (Action::NextPane, "what was said")],
+        View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events")],
         View::Processes => &[(Action::Open, "its events")],
         View::Terminal if app.alive() => &[(Action::Keyboard, "type")],
         View::Terminal => &[],

@@ -9,7 +9,7 @@ use crate::query::Context;
 
 impl App {
     /// Takes one event of the terminal.
-    pub fn handle(&mut self, event: &Event) {
+    pub(super) fn handle(&mut self, event: &Event) {
         self.dirty = true;
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key_pressed(*key),
@@ -137,7 +137,7 @@ impl App {
     }
 
     /// Actions that fit what was written in the palette: by the beginning of their names first.
-    pub fn found(&self, text: &str) -> Vec<&'static Info> {
+    pub(super) fn found(&self, text: &str) -> Vec<&'static Info> {
         let text = text.trim().to_lowercase();
         let mut found: Vec<&Info> = ACTIONS
             .iter()

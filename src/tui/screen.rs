@@ -16,7 +16,7 @@ const SIZES: (u16, u16) = (2, 1000);
 const FEED: usize = 1 << 20;
 
 /// The subject's terminal.
-pub struct Screen {
+pub(super) struct Screen {
     parser: Parser,
     /// Of its output in the recording, how many pieces it was fed with.
     fed: u64,
@@ -32,12 +32,12 @@ fn size(size: u16) -> u16 {
 
 impl Screen {
     /// An empty one.
-    pub fn new(columns: u16, rows: u16) -> Self {
+    pub(super) fn new(columns: u16, rows: u16) -> Self {
         Self { parser: Parser::new(size(rows), size(columns), 0), fed: 0, is_live: false, broken: false }
     }
 
     /// Takes what the subject prints now.
-    pub fn feed_live(&mut self, bytes: &[u8]) {
+    pub(super) fn feed_live(&mut self, bytes: &[u8]) {
         self.is_live = true;
         self.feed(bytes);
     }
@@ -53,7 +53,7 @@ impl Screen {
     }
 
     /// Gives it another size.
-    pub fn resize(&mut self, columns: u16, rows: u16) {
+    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
         let (columns, rows) = (size(columns), size(rows));
         if self.parser.screen().size() == (rows, columns) {
             return;
@@ -65,7 +65,7 @@ impl Screen {
     }
 
     /// Brings it to the moment of a row. Returns whether it is there; else there is more to be fed.
-    pub fn to(&mut self, row: u64, recording: &mut Recording, known: &Known) -> Result<bool, BundleError> {
+    pub(super) fn to(&mut self, row: u64, recording: &mut Recording, known: &Known) -> Result<bool, BundleError> {
         if self.is_live {
             return Ok(true);
         }
@@ -94,7 +94,7 @@ impl Screen {
     }
 
     /// What it shows; `None` where the emulator gave up on what it was fed with.
-    pub fn contents(&self) -> Option<&tui_term::vt100::Screen> {
+    pub(super) fn contents(&self) -> Option<&tui_term::vt100::Screen> {
         (!self.broken).then(|| self.parser.screen())
     }
 }

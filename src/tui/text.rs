@@ -11,7 +11,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::theme::Theme;
 
 /// A number with its thousands apart: `412,907`.
-pub fn count(number: u64) -> String {
+pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -24,7 +24,7 @@ pub fn count(number: u64) -> String {
 }
 
 /// A number in little room: `8.1k`.
-pub fn short(number: u64) -> String {
+pub(super) fn short(number: u64) -> String {
     match number {
         0..1_000 => number.to_string(),
         1_000..1_000_000 => format!("{:.1}k", number as f64 / 1e3),
@@ -33,7 +33,7 @@ pub fn short(number: u64) -> String {
 }
 
 /// A number of bytes: `218 KiB`.
-pub fn bytes(number: u64) -> String {
+pub(super) fn bytes(number: u64) -> String {
     let number_f = number as f64;
     match number {
         0..1_024 => format!("{number} B"),
@@ -44,20 +44,20 @@ pub fn bytes(number: u64) -> String {
 }
 
 /// A time in the session: `02:41.240`.
-pub fn time(ns: u64) -> String {
+pub(super) fn time(ns: u64) -> String {
     let (seconds, millis) = (ns / 1_000_000_000, ns % 1_000_000_000 / 1_000_000);
     let hours = if seconds >= 3600 { format!("{}:", seconds / 3600) } else { String::new() };
     format!("{hours}{:02}:{:02}.{millis:03}", seconds / 60 % 60, seconds % 60)
 }
 
 /// The same without parts of a second.
-pub fn clock(ns: u64) -> String {
+pub(super) fn clock(ns: u64) -> String {
     let time = time(ns);
     time.split('.').next().unwrap_or_default().to_owned()
 }
 
 /// The text in this many columns: cut with `…` where it is longer.
-pub fn cut(text: &str, width: usize, theme: Theme) -> String {
+pub(super) fn cut(text: &str, width: usize, theme: Theme) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -79,7 +79,7 @@ pub fn cut(text: &str, width: usize, theme: Theme) -> String {
 }
 
 /// A line of columns.
-pub struct Cells {
+pub(super) struct Cells {
     spans: Vec<Span<'static>>,
     theme: Theme,
     left: usize,
@@ -87,17 +87,17 @@ pub struct Cells {
 
 impl Cells {
     /// Of this width.
-    pub fn new(width: u16, theme: Theme) -> Self {
+    pub(super) fn new(width: u16, theme: Theme) -> Self {
         Self { spans: Vec::new(), theme, left: usize::from(width) }
     }
 
     /// Columns that are left.
-    pub fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.left
     }
 
     /// A column that begins at the left.
-    pub fn left(mut self, text: &str, width: usize, style: Style) -> Self {
+    pub(super) fn left(mut self, text: &str, width: usize, style: Style) -> Self {
         let width = width.min(self.left);
         let text = cut(text, width, self.theme);
         let gap = width.saturating_sub(text.width());
@@ -107,7 +107,7 @@ impl Cells {
     }
 
     /// A column that ends at the right.
-    pub fn right(mut self, text: &str, width: usize, style: Style) -> Self {
+    pub(super) fn right(mut self, text: &str, width: usize, style: Style) -> Self {
         let width = width.min(self.left);
         let text = cut(text, width, self.theme);
         let gap = width.saturating_sub(text.width());
@@ -117,32 +117,32 @@ impl Cells {
     }
 
     /// As long as it is.
-    pub fn text(self, text: &str, style: Style) -> Self {
+    pub(super) fn text(self, text: &str, style: Style) -> Self {
         let width = text.width();
         self.left(text, width, style)
     }
 
     /// What is left of the line.
-    pub fn rest(self, text: &str, style: Style) -> Self {
+    pub(super) fn rest(self, text: &str, style: Style) -> Self {
         let width = self.left;
         self.left(text, width, style)
     }
 
     /// The line.
-    pub fn line(self) -> Line<'static> {
+    pub(super) fn line(self) -> Line<'static> {
         Line::from(self.spans)
     }
 }
 
 /// Writes a line.
-pub fn put(buf: &mut Buffer, area: Rect, row: u16, line: &Line<'_>) {
+pub(super) fn put(buf: &mut Buffer, area: Rect, row: u16, line: &Line<'_>) {
     if row < area.height {
         buf.set_line(area.x, area.y + row, line, area.width);
     }
 }
 
 /// Writes the selected line, and marks all of its width.
-pub fn put_selected(buf: &mut Buffer, area: Rect, row: u16, line: &Line<'_>, theme: Theme, focus: bool) {
+pub(super) fn put_selected(buf: &mut Buffer, area: Rect, row: u16, line: &Line<'_>, theme: Theme, focus: bool) {
     put(buf, area, row, line);
     if row < area.height {
         buf.set_style(Rect { y: area.y + row, height: 1, ..area }, theme.selected(focus));
@@ -161,7 +161,7 @@ const ASCII: border::Set<'static> = border::Set {
 };
 
 /// A box with titles; returns what is inside. Too small for a border, it is all inside.
-pub fn panel(buf: &mut Buffer, area: Rect, theme: Theme, focus: bool, titles: [&str; 3]) -> Rect {
+pub(super) fn panel(buf: &mut Buffer, area: Rect, theme: Theme, focus: bool, titles: [&str; 3]) -> Rect {
     if area.width < 4 || area.height < 3 {
         return area;
     }

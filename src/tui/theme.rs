@@ -9,7 +9,7 @@ use crate::store::Verb;
 
 /// A set of colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Palette {
+pub(super) enum Palette {
     /// For dark backgrounds.
     Dark,
     /// For light ones.
@@ -22,18 +22,18 @@ pub enum Palette {
 
 impl Palette {
     /// All of them, with their names.
-    pub const ALL: [(Self, &'static str); 4] =
+    pub(super) const ALL: [(Self, &'static str); 4] =
         [(Self::Dark, "dark"), (Self::Light, "light"), (Self::Safe, "safe"), (Self::Mono, "mono")];
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(palette, _)| *palette == self).map_or("", |(_, name)| name)
     }
 }
 
 /// How things look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Theme {
+pub(super) struct Theme {
     /// Its colours.
     pub palette: Palette,
     /// Whether only ASCII may be shown.
@@ -42,7 +42,7 @@ pub struct Theme {
 
 impl Theme {
     /// What the environment asks for: none of `NO_COLOR` (<https://no-color.org>) and a dumb terminal gets colours.
-    pub fn from_environment(ascii: bool) -> Self {
+    pub(super) fn from_environment(ascii: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         let palette = if dumb || set("NO_COLOR") { Palette::Mono } else { Palette::Dark };
@@ -50,7 +50,7 @@ impl Theme {
     }
 
     /// The next one.
-    pub fn next(self) -> Self {
+    pub(super) fn next(self) -> Self {
         let at = Palette::ALL.iter().position(|(palette, _)| *palette == self.palette).unwrap_or_default();
         let palette = Palette::ALL.get((at + 1) % Palette::ALL.len()).map_or(Palette::Dark, |(palette, _)| *palette);
         Self { palette, ..self }
@@ -66,12 +66,12 @@ impl Theme {
     }
 
     /// Ordinary text: the terminal's own colours.
-    pub fn text(self) -> Style {
+    pub(super) fn text(self) -> Style {
         Style::new()
     }
 
     /// What is there to be passed over.
-    pub fn dim(self) -> Style {
+    pub(super) fn dim(self) -> Style {
         if self.palette == Palette::Mono {
             return Style::new().add_modifier(Modifier::DIM);
         }
@@ -79,12 +79,12 @@ impl Theme {
     }
 
     /// What is to be seen first.
-    pub fn bright(self) -> Style {
+    pub(super) fn bright(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
     /// Borders; those of the pane that has the keys.
-    pub fn border(self, focus: bool) -> Style {
+    pub(super) fn border(self, focus: bool) -> Style {
         match (focus, self.palette) {
             (true, Palette::Mono) => Style::new().add_modifier(Modifier::BOLD),
             (true, _) => self.colour(Color::Indexed(75), Color::Indexed(25), Color::Rgb(86, 180, 233)),
@@ -93,7 +93,7 @@ impl Theme {
     }
 
     /// The row that keys act on.
-    pub fn selected(self, focus: bool) -> Style {
+    pub(super) fn selected(self, focus: bool) -> Style {
         match self.palette {
             Palette::Mono if focus => Style::new().add_modifier(Modifier::REVERSED),
             Palette::Mono => Style::new().add_modifier(Modifier::UNDERLINED),
@@ -103,7 +103,7 @@ impl Theme {
     }
 
     /// Of a verb.
-    pub fn verb(self, verb: Verb) -> Style {
+    pub(super) fn verb(self, verb: Verb) -> Style {
         let style = match verb {
             Verb::Collect => self.colour(Color::Indexed(75), Color::Indexed(25), Color::Rgb(86, 180, 233)),
             Verb::Store => self.colour(Color::Indexed(214), Color::Indexed(130), Color::Rgb(230, 159, 0)),
@@ -118,27 +118,27 @@ impl Theme {
     }
 
     /// Something is wrong.
-    pub fn bad(self) -> Style {
+    pub(super) fn bad(self) -> Style {
         self.verb(Verb::Transmit).add_modifier(Modifier::BOLD)
     }
 
     /// Something is to be looked at.
-    pub fn warn(self) -> Style {
+    pub(super) fn warn(self) -> Style {
         self.verb(Verb::Store)
     }
 
     /// As it should be.
-    pub fn good(self) -> Style {
+    pub(super) fn good(self) -> Style {
         self.verb(Verb::Process)
     }
 
     /// One of a pair: the shape, or its twin in ASCII.
-    pub fn sign(self, sign: &'static str, ascii: &'static str) -> &'static str {
+    pub(super) fn sign(self, sign: &'static str, ascii: &'static str) -> &'static str {
         if self.ascii { ascii } else { sign }
     }
 
     /// The shape of a verb.
-    pub fn mark(self, verb: Verb) -> &'static str {
+    pub(super) fn mark(self, verb: Verb) -> &'static str {
         match verb {
             Verb::Collect => self.sign("▲", "^"),
             Verb::Store => self.sign("■", "#"),
@@ -152,7 +152,7 @@ impl Theme {
     }
 
     /// Its letter, for the strip.
-    pub fn letter(verb: Verb) -> &'static str {
+    pub(super) fn letter(verb: Verb) -> &'static str {
         match verb {
             Verb::Collect => "C",
             Verb::Store => "S",
@@ -166,7 +166,7 @@ impl Theme {
     }
 
     /// The shape of an answer.
-    pub fn answer(self, decision: Decision) -> &'static str {
+    pub(super) fn answer(self, decision: Decision) -> &'static str {
         match decision {
             Decision::Allowed => self.sign("✓", "v"),
             Decision::Denied => self.sign("✕", "x"),
@@ -176,7 +176,7 @@ impl Theme {
     }
 
     /// Of an answer.
-    pub fn answered(self, decision: Decision) -> Style {
+    pub(super) fn answered(self, decision: Decision) -> Style {
         match decision {
             Decision::Allowed => self.dim(),
             Decision::Denied => self.bad(),
@@ -185,7 +185,7 @@ impl Theme {
     }
 
     /// The eight heights of a bar, and none.
-    pub fn bar(self, eighths: usize) -> &'static str {
+    pub(super) fn bar(self, eighths: usize) -> &'static str {
         const BARS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
         const ASCII: [&str; 9] = [" ", ".", ".", ":", ":", "-", "=", "+", "#"];
         let bars = if self.ascii { ASCII } else { BARS };

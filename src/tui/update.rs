@@ -16,11 +16,11 @@ const SPEEDS: (f64, f64) = (0.1, 1000.0);
 
 impl App {
     /// Whether an action of this place makes sense now.
-    pub fn applies(&self, place: Place) -> bool {
+    pub(super) fn applies(&self, place: Place) -> bool {
         match place {
             Place::Anywhere => true,
             Place::Events => self.view == View::Events,
-            Place::Tree => matches!(self.view, View::Flow | View::Network | View::Files),
+            Place::Tree => matches!(self.view, View::Flow | View::Files),
             Place::Replay => self.live.is_none(),
             Place::Live => self.alive(),
             Place::Terminal => self.alive() && self.view == View::Terminal,
@@ -28,7 +28,7 @@ impl App {
     }
 
     /// Does it.
-    pub fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         self.dirty = true;
         match action {
             Action::Overview => self.show_view(View::Overview),
@@ -116,7 +116,7 @@ impl App {
     }
 
     /// Does what was asked about.
-    pub fn agreed(&mut self, asked: Asked) {
+    pub(super) fn agreed(&mut self, asked: Asked) {
         match asked {
             Asked::Reveal(row) => {
                 // Written down before it is shown, or not shown.
@@ -177,7 +177,7 @@ impl App {
     }
 
     /// How many rows a list has.
-    pub fn list_len(&self, view: View, pane: usize) -> usize {
+    pub(super) fn list_len(&self, view: View, pane: usize) -> usize {
         match (view, pane) {
             (View::Overview, 1) => self.known.findings.len(),
             (View::Flow | View::Findings, 1) => self.finding().map_or(0, |finding| finding.chain.len()),
@@ -188,7 +188,7 @@ impl App {
     }
 
     /// The finding whose chain is shown.
-    pub fn finding(&self) -> Option<&crate::analysis::finding::Finding> {
+    pub(super) fn finding(&self) -> Option<&crate::analysis::finding::Finding> {
         match self.entry()? {
             Entry::Finding(at) => self.known.findings.get(at),
             Entry::Asset(at) => {
@@ -201,9 +201,9 @@ impl App {
     }
 
     /// The destination that is selected, or whose event is.
-    pub fn selected_peer(&self) -> Option<&crate::recording::Peer> {
+    pub(super) fn selected_peer(&self) -> Option<&crate::recording::Peer> {
         match self.entry()? {
-            Entry::Peer(at) | Entry::Row(at, _) => self.known.peers.get(at),
+            Entry::Peer(at) => self.known.peers.get(at),
             _ => None,
         }
     }
@@ -263,7 +263,6 @@ impl App {
                     self.drill_object("peer", &object, first);
                 }
             }
-            Entry::Row(_, row) => self.show_event(row),
         }
     }
 
@@ -311,20 +310,17 @@ impl App {
         let at = list.iter().position(|row| *row == entry);
         let below = at.and_then(|at| list.get(at + 1)).is_some_and(|row| self.head(*row) == Some(entry));
         if fold == below {
-            self.fold_entry(entry);
             if let (Some(at), Some([list, _])) = (at, self.lists.get_mut(self.view as usize)) {
                 list.selected = at;
             }
+            self.fold_entry(entry);
         }
     }
 
     fn head(&self, entry: Entry) -> Option<Entry> {
-        if let Entry::Row(peer, _) = entry {
-            return Some(Entry::Peer(peer));
-        }
         let rows = self.entries.of(self.view);
         let at = rows.iter().position(|row| *row == entry)?;
-        let is_head = |row: &&Entry| matches!(row, Entry::Dir(..) | Entry::Asset(_) | Entry::System(_) | Entry::Peer(_));
+        let is_head = |row: &&Entry| matches!(row, Entry::Dir(..) | Entry::Asset(_) | Entry::System(_));
         if is_head(&&entry) { None } else { rows.iter().take(at).rev().find(is_head).copied() }
     }
 
@@ -366,7 +362,7 @@ impl App {
     }
 
     /// Goes where the analyst wrote: `02:41`, `1:02:41.5`, `40%`, `#388`, `388`.
-    pub fn go_where(&mut self, text: &str) {
+    pub(super) fn go_where(&mut self, text: &str) {
         let text = text.trim();
         self.follow = false;
         self.play.on = false;
@@ -412,7 +408,7 @@ impl App {
     }
 
     /// Writes a note on an event.
-    pub fn note(&mut self, row: u64, text: &str) {
+    pub(super) fn note(&mut self, row: u64, text: &str) {
         let time = self.recording.time(row).ok().flatten().unwrap_or_default();
         match self.notes.add(What::Mark, row + 1, time, text.trim()) {
             Ok(()) => self.say(format!("#{} is marked and noted", row + 1)),
@@ -443,7 +439,7 @@ impl App {
 }
 
 /// A speed as it is shown.
-pub fn speed(speed: f64) -> String {
+pub(super) fn speed(speed: f64) -> String {
     if speed >= 1.0 { format!("{speed:.0}") } else { format!("{speed:.2}") }
 }
 
@@ -461,7 +457,7 @@ fn clock(text: &str) -> Option<u64> {
 }
 
 /// The looks that a theme may have, for the configuration.
-pub fn themed(name: &str, theme: Theme) -> Option<Theme> {
+pub(super) fn themed(name: &str, theme: Theme) -> Option<Theme> {
     let found = super::theme::Palette::ALL.iter().find(|(_, known)| *known == name)?;
     Some(Theme { palette: found.0, ..theme })
 }

@@ -45,6 +45,7 @@ impl Event {
         let (object, target) = (name(record.object), name(record.target));
         let object = match (object.is_empty(), target.is_empty()) {
             (_, true) => object,
+            (false, false) if object == target => object,
             (true, false) => target,
             (false, false) => format!("{object} -> {target}"),
         };
@@ -185,7 +186,8 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
 
 fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static> {
     let theme = app.theme;
-    let (wide, middle) = (width >= 110, width >= 70);
+    let (wider, wide, middle) = (width >= 140, width >= 110, width >= 70);
+    let op = if wide { 16 } else { 13 };
     let Some((event, marked)) = event else {
         let dim = theme.dim();
         let mut cells = Cells::new(width, theme).right("#", 10, dim).left("  time", 11, dim);
@@ -195,8 +197,8 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static
         if middle {
             cells = cells.left(" process", 13, dim);
         }
-        cells = cells.left(" op", 13, dim).left("", 4, dim);
-        if wide {
+        cells = cells.left(" op", op, dim).left("", 4, dim);
+        if wider {
             cells = cells.left("asset", 12, dim);
         }
         let room = cells.room().saturating_sub(if middle { 18 } else { 0 });
@@ -217,13 +219,15 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static
         cells = cells.left(&format!(" {}", event.process), 13, base);
     }
     cells = cells
-        .left(&format!(" {}", event.op), 13, if told { theme.bright() } else { theme.text() })
+        .left(&format!(" {}", event.op), op, if told { theme.bright() } else { theme.text() })
         .left(&marks(app, event.verbs), 2, verb.map_or(base, |verb| theme.verb(verb)))
         .left(if event.decision == Decision::Allowed { " " } else { theme.answer(event.decision) }, 2, theme.answered(event.decision));
-    if wide {
+    if wider {
         cells = cells.left(&event.asset, 12, base);
     }
     let what = if event.object.is_empty() { &event.detail } else { &event.object };
+    let with_asset = format!("{what}  ({})", event.asset);
+    let what = if wider || event.asset.is_empty() { what } else { &with_asset };
     let room = cells.room().saturating_sub(if middle { 18 } else { 0 });
     cells = cells.left(what, room, if told { theme.text() } else { base });
     if middle {

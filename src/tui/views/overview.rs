@@ -203,22 +203,23 @@ fn coverage(app: &App, buf: &mut Buffer, area: Rect) {
     }
 }
 
-/// The last events with a verb up to the moment.
+/// The events with a verb around the moment.
 fn client_events(app: &mut App, buf: &mut Buffer, area: Rect) {
     let theme = app.theme;
-    let title = "Events that touch client data";
-    let all = app.known.client.len();
-    let inner = panel(buf, area, theme, false, [title, &format!("{} until {}", count(all), time(app.cursor_ns)), ""]);
-    let mut row = app.cursor + 1;
-    for line in 0..inner.height {
-        let Some(before) = app.known.client.before(row) else { break };
-        row = before;
+    let (all, before) = (app.known.client.len(), app.known.client.rank(app.cursor + 1));
+    let right = format!("{} of {} until {}", count(before), count(all), time(app.cursor_ns));
+    let inner = panel(buf, area, theme, false, ["Events that touch client data", &right, ""]);
+    let height = u64::from(inner.height);
+    // The last one before the moment, with what comes next below where there is room.
+    let top = before.saturating_sub(height.div_ceil(2)).min(all.saturating_sub(height));
+    for line in 0..height {
+        let Some(row) = app.known.client.select(top + line) else { break };
         let Some(event) = events::event(app, row) else { continue };
         let text = events::brief(app, &event, inner.width);
-        if row == app.cursor {
-            put_selected(buf, inner, line, &text, theme, false);
+        if top + line + 1 == before {
+            put_selected(buf, inner, line as u16, &text, theme, false);
         } else {
-            put(buf, inner, line, &text);
+            put(buf, inner, line as u16, &text);
         }
     }
 }

@@ -49,13 +49,14 @@ fn process(width: u16) -> usize {
 
 fn asset_columns(cells: Cells, texts: [&str; 6], styles: [Style; 6], width: u16) -> Line<'static> {
     let [name, class, collect, store, transmit, refused] = texts;
-    let name_width = (usize::from(width) * 2 / 5).clamp(10, 30);
+    let class_width = if width > 60 { 11 } else { 0 };
+    let name_width = usize::from(width).saturating_sub(class_width + 9 + 8 + 10 + 9).clamp(10, 34);
     cells
         .left(&format!(" {name}"), name_width, styles[0])
-        .left(class, if width > 50 { 10 } else { 6 }, styles[1])
-        .right(collect, 8, styles[2])
+        .left(class, class_width, styles[1])
+        .right(collect, 9, styles[2])
         .right(store, 8, styles[3])
-        .right(transmit, 9, styles[4])
+        .right(transmit, 10, styles[4])
         .right(refused, 9, styles[5])
         .line()
 }
@@ -94,18 +95,17 @@ pub(super) fn line(app: &App, entry: Entry, width: u16) -> Line<'static> {
             None => Line::default(),
         },
         Entry::Process(at) => process_line(app, at, width),
-        Entry::Dir(first, len) => {
+        Entry::Dir(first, len, open) => {
             let name = app.known.files.get(first).map_or(&[][..], |file| directory(&file.object.name));
             let name = if name.is_empty() { "(no directory)".to_owned() } else { app.show(name, 200) };
             Cells::new(width, app.theme)
-                .text(app.theme.sign("▸ ", "> "), app.theme.dim())
+                .text(if open { app.theme.sign("▾ ", "v ") } else { app.theme.sign("▸ ", "> ") }, app.theme.dim())
                 .text(&name, app.theme.bright())
                 .text(&format!("  {len}"), app.theme.dim())
                 .line()
         }
         Entry::File(at) => file_line(app, at, width),
         Entry::Peer(at) => peer_line(app, at, width),
-        Entry::Row(_, row) => Cells::new(width, app.theme).rest(&format!("    #{}", row + 1), app.theme.dim()).line(),
     }
 }
 
@@ -156,9 +156,10 @@ pub(super) fn finding(app: &App, finding: &Finding, width: u16) -> Line<'static>
     let (end, end_style) = ending(app, finding);
     let event = finding.chain.last().map_or(0, |item| item.event);
     let tail = if width >= 70 { 34 } else { 0 };
-    let title = usize::from(width).saturating_sub(tail + 12 + 2);
+    let weigh = if tail > 0 { 12 } else { 3 };
+    let title = usize::from(width).saturating_sub(tail + weigh + 2);
     let mut cells = Cells::new(width, theme)
-        .left(weight, 12, style)
+        .left(weight.get(..weigh.min(weight.len())).unwrap_or(weight), weigh, style)
         .left(theme.mark(finding.verb), 2, theme.verb(finding.verb))
         .left(&app.shown(&finding.title), title, theme.text());
     if tail > 0 {
@@ -265,12 +266,10 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
 fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let theme = app.theme;
     let Some(one) = app.known.peers.get(at) else { return Line::default() };
-    let unfolded = app.toggled.contains(&Entry::Peer(at).key(&app.known));
-    let sign = if unfolded { theme.sign("▾ ", "v ") } else { theme.sign("▸ ", "> ") };
     let refused = if one.denied > 0 { format!("  {} {} refused", theme.sign("✕", "x"), count(one.denied)) } else { String::new() };
     let client = if one.client > 0 { theme.bad() } else { theme.dim() };
     Cells::new(width, theme)
-        .text(sign, theme.dim())
+        .text("  ", theme.dim())
         .left(&app.show(&one.object.name, 200), destination(width) - 2, if one.client > 0 { theme.bright() } else { theme.text() })
         .right(&count(one.tries), 7, theme.text())
         .right(&bytes(one.sent), 11, theme.text())

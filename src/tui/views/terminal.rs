@@ -59,9 +59,18 @@ pub(super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
         cursor.hide();
     }
     PseudoTerminal::new(contents).cursor(cursor).render(area, buf);
+    if app.live.is_none() && contents_empty(app) {
+        let text = format!(" nothing was printed until {}", time(app.cursor_ns));
+        put(buf, area, 0, &Cells::new(area.width, theme).rest(&text, theme.dim()).line());
+        return;
+    }
     for y in area.top()..area.bottom() {
         clean(app, buf, Rect { y, height: 1, ..area });
     }
+}
+
+fn contents_empty(app: &App) -> bool {
+    app.known.screen.rank(app.cursor + 1) == 0
 }
 
 fn clean(app: &App, buf: &mut Buffer, row: Rect) {
