@@ -8,7 +8,7 @@ use super::replay::replay;
 
 /// The recording's files.
 macro_rules! files {
-    ($($name:literal),+) => { &[$(($name, include_bytes!(concat!("../../demo/demo.belljar/", $name)))),+] };
+    ($($name:literal),+) => { &[$(($name, include_bytes!(concat!("../../demo/recording/", $name)))),+] };
 }
 
 const FILES: &[(&str, &[u8])] = files![
@@ -33,4 +33,32 @@ pub(super) fn run(args: &DemoArgs) -> anyhow::Result<u8> {
 
 fn unpack(dir: &std::path::Path) -> std::io::Result<()> {
     FILES.iter().try_for_each(|(name, bytes)| std::fs::write(dir.join(name), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{Reader, State};
+    use crate::store::Verb;
+
+    #[test]
+    fn the_recording_is_whole_and_shows_every_verb() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        unpack(dir.path()).expect("room on the disk");
+        let mut reader = Reader::open(dir.path()).expect("readable");
+        assert_eq!(reader.state(), State::Complete);
+        let mut seen = crate::store::Verbs::default();
+        reader
+            .records(|record| {
+                seen.0 |= record.verbs.0;
+                std::ops::ControlFlow::Continue(())
+            })
+            .expect("readable");
+        assert!(!reader.truncated());
+        for verb in Verb::ALL {
+            assert!(seen.contains(verb), "{verb}");
+        }
+        let size: usize = FILES.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(size < 400 << 10, "it is part of every binary");
+    }
 }
