@@ -70,7 +70,9 @@ pub enum Command {
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Print the configuration file: colours, mouse and keys of the screen
-    #[command(long_about = "Print the configuration file with what is so without one: colours, mouse and keys of the screen.\n\nExample:\n  mkdir -p ~/.config/belljar && belljar config > ~/.config/belljar/config.toml")]
+    #[command(
+        long_about = "Print the configuration file with what is so without one: colours, mouse and keys of the screen.\n\nExample:\n  mkdir -p ~/.config/belljar && belljar config > ~/.config/belljar/config.toml"
+    )]
     Config,
     /// Print the manual page
     #[command(long_about = "Print the manual page, in the format of man(7).\n\nExample:\n  belljar man | man -l -")]

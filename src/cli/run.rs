@@ -31,11 +31,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let prepared = session::prepare(request(&args.record, stdin, size)).map_err(coded)?;
     let markers = prepared.assets().iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
     let redactor = Redactor::new(markers, false, output::is_ascii())?;
-    let ended = if args.plain {
-        plain(prepared, &redactor)?
-    } else {
-        screen(prepared, redactor, config)?
-    };
+    let ended = if args.plain { plain(prepared, &redactor)? } else { screen(prepared, redactor, config)? };
     let report = super::report::Source::of(&ended)?;
     let mut out = output::stdout();
     if args.record.json {

@@ -7,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::Controls;
 use belljar_sandbox::event::{Closed, Event, Kind, ObjectKind, ProcessKey, Queue, Witness};
 use belljar_sandbox::jail::monotonic_ns;
-use super::Controls;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// The reader of the terminal's master side.

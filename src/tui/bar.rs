@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(bar.text(), "witness:gateway");
         write(&mut bar, " op:read bytes>4k");
         assert!(bar.leave(true, &context));
-        for left in ["witness:gateway op:read", "witness:gateway", ""] {
+        for left in ["witness:gateway and op:read", "witness:gateway", ""] {
             assert!(bar.pop(&context));
             assert_eq!(bar.committed(), left);
         }

@@ -104,7 +104,7 @@ fn line(app: &App, buf: &mut Buffer, area: Rect) {
     let (events, lost) = counts(app);
     let told = app.known.findings.iter().filter(|finding| !finding.declared).count();
     let lines = [
-        format!("{} findings {told} lost {lost}", app.mode()),
+        format!("{}{told} lost {lost} {}", theme.sign("✕", "x"), app.mode()),
         format!("{} events {}", count(events), clock(app.cursor_ns)),
         if let Some((text, ..)) = &app.message { text.clone() } else { "make me larger".into() },
     ];
@@ -156,9 +156,8 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     let lost_style = if lost > 0 { theme.bad() } else { theme.text() };
     right.extend([bar.clone(), Span::styled(format!("lost {}", count(lost)), lost_style)]);
     if room >= Room::Normal {
-        let is_calls = |witness: &&crate::bundle::WitnessInfo| {
-            witness.used && matches!(witness.name.as_str(), "ebpf" | "notify")
-        };
+        let is_calls =
+            |witness: &&crate::bundle::WitnessInfo| witness.used && matches!(witness.name.as_str(), "ebpf" | "notify");
         let witness = session.and_then(|session| session.witnesses.iter().find(is_calls));
         let witness = witness.map_or("?", |witness| witness.name.as_str());
         right.extend([bar.clone(), Span::raw(app.shown(witness))]);
@@ -198,7 +197,8 @@ fn draw_tabs(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     let mut x = area.x;
     for (at, (view, long, short)) in View::ALL.into_iter().enumerate() {
         let name = if room >= Room::Wide { long } else { short };
-        let more = if view == View::Findings && told > 0 { format!("{}{told}", theme.sign("·", ":")) } else { String::new() };
+        let more =
+            if view == View::Findings && told > 0 { format!("{}{told}", theme.sign("·", ":")) } else { String::new() };
         let text = format!("{} {name}{more}", at + 1);
         let (text, style) = if view == app.view {
             (format!("[{text}]"), theme.border(true).patch(theme.bright()))
@@ -229,9 +229,10 @@ fn draw_filter(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> {
             let found = format!("{} of {}", count(hits.rows.len()), count(hits.looked));
             match (&hits.trouble, hits.done) {
                 (Some(trouble), _) => (format!("{} {found}, then: {trouble}", theme.sign("✗", "x")), theme.bad()),
-                (None, true) => {
-                    (format!("{} {found} {} {} ms", theme.sign("✓", "v"), theme.sign("·", "-"), hits.took.as_millis()), theme.good())
-                }
+                (None, true) => (
+                    format!("{} {found} {} {} ms", theme.sign("✓", "v"), theme.sign("·", "-"), hits.took.as_millis()),
+                    theme.good(),
+                ),
                 (None, false) => {
                     let share = hits.looked * 100 / app.recording.rows().max(1);
                     (format!("{found} {} {share}%", theme.sign("…", "...")), theme.dim())
@@ -261,13 +262,7 @@ fn draw_filter(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> {
     let shown = if app.bar.editing { shown } else { cut(&shown, free, theme) };
     let line = Cells::new(area.width, theme).text(&label, label_style).left(&shown, free, text_style).line();
     put(buf, area, 0, &line);
-    buf.set_stringn(
-        area.right().saturating_sub(state_width + 1),
-        area.y,
-        &state,
-        usize::from(state_width),
-        style,
-    );
+    buf.set_stringn(area.right().saturating_sub(state_width + 1), area.y, &state, usize::from(state_width), style);
     app.bar.editing.then(|| Position::new(area.x + start + (app.bar.column() - skip) as u16, area.y))
 }
 
@@ -304,9 +299,12 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
     }
     let own: &[(Action, &str)] = match app.view {
         View::Overview => &[(Action::Open, "its events"), (Action::NextPane, "pane")],
-        View::Events => {
-            &[(Action::NextPane, "detail"), (Action::Earlier, "-1 s"), (Action::Later, "+1 s"), (Action::Reveal, "reveal")]
-        }
+        View::Events => &[
+            (Action::NextPane, "detail"),
+            (Action::Earlier, "-1 s"),
+            (Action::Later, "+1 s"),
+            (Action::Reveal, "reveal"),
+        ],
         View::Flow | View::Findings => &[(Action::Open, "evidence"), (Action::NextPane, "chain")],
         View::Network => &[(Action::Open, "its events"), (Action::NextPane, "what was said")],
         View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events")],
@@ -314,7 +312,7 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
         View::Terminal if app.alive() => &[(Action::Keyboard, "type")],
         View::Terminal => &[],
     };
-    let mut all: Vec<(Action, &str)> = vec![(Action::Help, "help"), (Action::Filter, "filter")];
+    let mut all: Vec<(Action, &str)> = vec![(Action::Help, "help"), (Action::Quit, "quit"), (Action::Filter, "filter")];
     all.extend(own);
     all.push((Action::NextClient, "next client event"));
     if app.live.is_none() {
@@ -323,6 +321,6 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
         all.extend([(Action::Follow, "follow"), (Action::Freeze, "freeze"), (Action::Kill, "kill")]);
     }
     all.extend([(Action::Back, "less filter"), (Action::Mark, "mark"), (Action::Copy, "copy")]);
-    all.extend([(Action::Palette, "all"), (Action::Quit, "quit")]);
+    all.push((Action::Palette, "all"));
     all.into_iter().map(|(action, what)| (app.key(action).to_owned(), what)).collect()
 }

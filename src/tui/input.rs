@@ -61,8 +61,8 @@ impl App {
 
     fn key_for_layer(&mut self, key: KeyEvent) {
         let Some(layer) = self.layer.take() else { return };
-        let quit = key.code == KeyCode::Esc
-            || key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+        let quit =
+            key.code == KeyCode::Esc || key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
         if quit {
             return;
         }

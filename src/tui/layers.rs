@@ -19,12 +19,7 @@ pub(super) fn question(asked: Asked) -> (&'static str, &'static str) {
 
 fn window(buf: &mut Buffer, area: Rect, app: &App, size: (u16, u16), titles: [&str; 3]) -> Rect {
     let (width, height) = (size.0.min(area.width), size.1.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 3,
-        width,
-        height,
-    };
+    let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 3, width, height };
     Clear.render(place, buf);
     panel(buf, place, app.theme, true, titles)
 }
@@ -118,7 +113,10 @@ fn help(app: &App, buf: &mut Buffer, area: Rect, top: usize) {
     for (sign, what) in [
         (format!("{} C", theme.mark(crate::store::Verb::Collect)), "collect: client data was read"),
         (format!("{} S", theme.mark(crate::store::Verb::Store)), "store: it was left where it was not before"),
-        (format!("{} P", theme.mark(crate::store::Verb::Process)), "process: it was encoded, hashed, packed, encrypted"),
+        (
+            format!("{} P", theme.mark(crate::store::Verb::Process)),
+            "process: it was encoded, hashed, packed, encrypted",
+        ),
         (format!("{} U", theme.mark(crate::store::Verb::Use)), "use: planted credentials were presented"),
         (format!("{} T", theme.mark(crate::store::Verb::Transmit)), "transmit: it was sent, or that was tried"),
         (format!("{} K", theme.mark(crate::store::Verb::Control)), "control: hold was taken of the system"),
@@ -129,7 +127,8 @@ fn help(app: &App, buf: &mut Buffer, area: Rect, top: usize) {
     ] {
         lines.push((sign, what));
     }
-    let inner = window(buf, area, app, (84, lines.len() as u16 + 2), ["Keys here", "", "Down scrolls   any other key leaves"]);
+    let inner =
+        window(buf, area, app, (84, lines.len() as u16 + 2), ["Keys here", "", "Down scrolls   any other key leaves"]);
     let rows = usize::from(inner.height);
     let top = top.min(lines.len().saturating_sub(rows));
     for (row, (keys, help)) in lines.iter().skip(top).take(rows).enumerate() {

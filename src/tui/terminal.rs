@@ -105,7 +105,11 @@ impl Terminal {
     pub(super) fn mouse(&mut self, mouse: bool) -> io::Result<()> {
         if mouse != self.mouse {
             self.mouse = mouse;
-            if mouse { execute!(io::stdout(), EnableMouseCapture)? } else { execute!(io::stdout(), DisableMouseCapture)? }
+            if mouse {
+                execute!(io::stdout(), EnableMouseCapture)?
+            } else {
+                execute!(io::stdout(), DisableMouseCapture)?
+            }
         }
         Ok(())
     }

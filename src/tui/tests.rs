@@ -24,15 +24,9 @@ const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/recording");
 const DARK: Theme = Theme { palette: Palette::Dark, ascii: false };
 
 fn open(dir: &Path, redactor: Redactor, theme: Theme, live: Option<Arc<Live>>) -> App {
-    let mut app = App::new(
-        dir,
-        (redactor, Redactor::plain(theme.ascii)),
-        Rules::default(),
-        theme,
-        Keymap::default(),
-        live,
-    )
-    .expect("a recording");
+    let mut app =
+        App::new(dir, (redactor, Redactor::plain(theme.ascii)), Rules::default(), theme, Keymap::default(), live)
+            .expect("a recording");
     settle(&mut app);
     app
 }
@@ -262,7 +256,7 @@ fn bytes_are_masked_until_the_analyst_asks_and_that_is_written_down() {
     // The same masks over a copy that may be written to.
     let redactor = std::mem::take(&mut app.redactor);
     let mut app = open(dir.path(), redactor, DARK, None);
-    press(&mut app, "2/verb:transmit bytes>1k\n");
+    press(&mut app, "2/verb:transmit bytes>1k witness:gateway\n");
     press(&mut app, "g1%\n");
     let row = app.nth(0).expect("something was sent");
     app.go_to(row);
@@ -329,10 +323,24 @@ impl Observer for Everything {
 /// Names that would steer, recolour, retitle or deceive a terminal, or are too wide, or no text at all.
 fn hostile() -> Vec<Vec<u8>> {
     let texts = [
-        "\x1b[2J\x1b[H\x1b]0;owned\x07", "\x1b]52;c;ZXZpbA==\x07", "\x1bP+q544e\x1b\\", "\u{9b}31m", "\u{9d}0;x\u{9c}",
-        "a\rb\nc\td\x08\x7f", "\u{202e}gpj.exe", "\u{200b}\u{2060}\u{feff}", "\u{2066}x\u{2069}", "\u{e0041}\u{e0042}",
-        "e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}", "東京東京東京東京東京東京", "👩‍👩‍👧‍👦🏳️‍🌈", "\u{fdfd}\u{12427}", "",
-        "\u{ad}\u{34f}\u{115f}", "\u{f8ff}\u{10fffd}", "\0\0\0",
+        "\x1b[2J\x1b[H\x1b]0;owned\x07",
+        "\x1b]52;c;ZXZpbA==\x07",
+        "\x1bP+q544e\x1b\\",
+        "\u{9b}31m",
+        "\u{9d}0;x\u{9c}",
+        "a\rb\nc\td\x08\x7f",
+        "\u{202e}gpj.exe",
+        "\u{200b}\u{2060}\u{feff}",
+        "\u{2066}x\u{2069}",
+        "\u{e0041}\u{e0042}",
+        "e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
+        "東京東京東京東京東京東京",
+        "👩‍👩‍👧‍👦🏳️‍🌈",
+        "\u{fdfd}\u{12427}",
+        "",
+        "\u{ad}\u{34f}\u{115f}",
+        "\u{f8ff}\u{10fffd}",
+        "\0\0\0",
     ];
     let mut all: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
     all.push(vec![0xff, 0xfe, 0x9b, 0x1b, 0xc3]);
@@ -426,7 +434,7 @@ fn nothing_that_the_subject_names_steers_or_deceives_the_terminal() {
         app.show_view(view);
         for (zoom, pane) in [(false, 0), (false, 1), (true, 0), (true, 1), (true, 2)] {
             (app.zoom, app.pane) = (zoom, pane.min(app.panes() - 1));
-            for row in (0..app.recording.rows()).step_by(3) {
+            for row in (0..app.recording.rows()).step_by(11) {
                 app.go_to(row);
                 app.field = (row % 30) as usize;
                 for lists in &mut app.lists {

@@ -190,8 +190,8 @@ pub(super) fn panel(buf: &mut Buffer, area: Rect, theme: Theme, focus: bool, tit
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::theme::Palette;
+    use super::*;
 
     #[test]
     fn what_is_cut_fits() {

@@ -10,13 +10,18 @@ use super::super::app::{App, Spot, View};
 use super::super::frame::Room;
 use super::super::text::{Cells, bytes, count, panel, put, put_selected, time};
 use super::rows::marks;
-use crate::query::field::{FIELDS, Scalar, Type, decision, error_name};
 use crate::query::Context;
+use crate::query::field::{FIELDS, Scalar, Type, decision, error_name};
 use crate::redact::Redactor;
 use crate::store::{AssetInfo, Object, Record, Verb, Verbs};
 
 /// Bytes of a name fetched for a line.
 const NAME: usize = 300;
+/// Fields that stand first in the detail.
+const FIRST: [&str; 14] = [
+    "verb", "asset", "class", "op", "object", "target", "decision", "errno", "result", "bytes", "proc", "argv",
+    "detail", "payload",
+];
 /// Bytes shown of one field.
 const BYTES: usize = 64 << 10;
 
@@ -184,62 +189,72 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
     }
 }
 
+/// A line of the list; without an event, its heading. What there is no room for goes: asset, process id, size, process.
 fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static> {
     let theme = app.theme;
-    let (wider, wide, middle) = (width >= 140, width >= 110, width >= 70);
-    let op = if wide { 16 } else { 13 };
+    let (wider, wide, sized, middle) = (width >= 140, width >= 110, width >= 96, width >= 60);
+    let (op, process) = if wide { (16, 13) } else { (12, 11) };
+    let tail = if sized { 19 } else { 9 };
+    let tail = if middle { tail } else { 0 };
     let Some((event, marked)) = event else {
         let dim = theme.dim();
-        let mut cells = Cells::new(width, theme).right("#", 10, dim).left("  time", 11, dim);
+        let mut cells = Cells::new(width, theme).right("#", 9, dim).left(" time", 11, dim);
         if wide {
             cells = cells.right("pid", 6, dim);
         }
         if middle {
-            cells = cells.left(" process", 13, dim);
+            cells = cells.left(" process", process, dim);
         }
-        cells = cells.left(" op", op, dim).left("", 4, dim);
+        cells = cells.left(" op", op, dim).left("", 5, dim);
         if wider {
             cells = cells.left("asset", 12, dim);
         }
-        let room = cells.room().saturating_sub(if middle { 18 } else { 0 });
-        return cells.left("object", room, dim).right("bytes", 9, dim).left(" result", 9, dim).line();
+        let room = cells.room().saturating_sub(tail);
+        cells = cells.left("object", room, dim);
+        if sized {
+            cells = cells.right("bytes", 10, dim);
+        }
+        return cells.left(" result", 9, dim).line();
     };
     let told = event.verbs.0 != 0;
     let base = if told { theme.text() } else { theme.dim() };
     let verb = event.verbs.iter().last();
     let mark = if marked { theme.sign("◆", "m") } else { " " };
-    let mut cells = Cells::new(width, theme)
-        .text(mark, theme.warn())
-        .right(&count(event.seq), 9, base)
-        .left(&format!(" {}", time(event.time_ns)), 11, base);
+    let mut cells = Cells::new(width, theme).text(mark, theme.warn()).right(&count(event.seq), 8, base).left(
+        &format!(" {}", time(event.time_ns)),
+        11,
+        base,
+    );
     if wide {
         cells = cells.right(&event.pid.to_string(), 6, theme.dim());
     }
     if middle {
-        cells = cells.left(&format!(" {}", event.process), 13, base);
+        cells = cells.left(&format!(" {}", event.process), process, base);
     }
+    let answer = if event.decision == Decision::Allowed { " " } else { theme.answer(event.decision) };
     cells = cells
         .left(&format!(" {}", event.op), op, if told { theme.bright() } else { theme.text() })
+        .text(" ", base)
         .left(&marks(app, event.verbs), 2, verb.map_or(base, |verb| theme.verb(verb)))
-        .left(if event.decision == Decision::Allowed { " " } else { theme.answer(event.decision) }, 2, theme.answered(event.decision));
+        .left(answer, 2, theme.answered(event.decision));
     if wider {
         cells = cells.left(&event.asset, 12, base);
     }
     let what = if event.object.is_empty() { &event.detail } else { &event.object };
     let with_asset = format!("{what}  ({})", event.asset);
     let what = if wider || event.asset.is_empty() { what } else { &with_asset };
-    let room = cells.room().saturating_sub(if middle { 18 } else { 0 });
+    let room = cells.room().saturating_sub(tail);
     cells = cells.left(what, room, if told { theme.text() } else { base });
-    if middle {
+    if sized {
         let size = if event.bytes == 0 { theme.sign("·", ".").to_owned() } else { count(event.bytes) };
-        let result = match (event.decision, event.error) {
-            (_, Some(error)) => error,
-            (Decision::Allowed, None) => "",
-            (other, None) => decision(other),
-        };
-        cells = cells.right(&size, 9, theme.dim()).left(&format!(" {result}"), 9, theme.answered(event.decision));
+        cells = cells.right(&size, 10, theme.dim());
     }
-    cells.line()
+    let result = match (event.decision, event.error) {
+        (_, Some(error)) => error,
+        (Decision::Allowed, None) => "",
+        (other, None) => decision(other),
+    };
+    cells.left(&format!(" {result}"), 9, theme.answered(event.decision)).line()
 }
 
 /// An event on a short line.
@@ -296,6 +311,8 @@ fn values(record: &Record<'_>, context: &Context<'_>, redactor: &Redactor) -> Ve
             all.push(Value { name: field.name, text: texts.join(" "), bytes: if word { Vec::new() } else { raw } });
         }
     }
+    // What is asked first stands first, whatever the registry's order.
+    all.sort_by_key(|value| FIRST.iter().position(|name| *name == value.name).unwrap_or(FIRST.len()));
     all
 }
 

@@ -42,18 +42,29 @@ fn titles(app: &App, view: View) -> (String, String) {
     } else {
         String::new()
     };
-    let more = if known.unlisted > 0 { format!(", {} events about things not listed", count(known.unlisted)) } else { String::new() };
+    let more = if known.unlisted > 0 {
+        format!(", {} events about things not listed", count(known.unlisted))
+    } else {
+        String::new()
+    };
     let sent: u64 = known.peers.iter().map(|peer| peer.tries).sum();
     let declared = known.findings.iter().filter(|finding| finding.declared).count();
     let (left, right) = match view {
         View::Flow => ("Data flow", format!("{} ways", count(known.findings.len() as u64))),
-        View::Network => ("Destinations", format!("{} {} {} tries{more}", known.peers.len(), app.theme.sign("·", "-"), count(sent))),
+        View::Network => {
+            ("Destinations", format!("{} {} {} tries{more}", known.peers.len(), app.theme.sign("·", "-"), count(sent)))
+        }
         View::Files => ("Files", format!("{}{more}", count(known.files.len() as u64))),
         View::Processes => {
             let alive = known.processes.iter().filter(|one| one.process.ended.is_none()).count();
-            ("Processes", format!("{} {} {alive} not ended", count(known.processes.len() as u64), app.theme.sign("·", "-")))
+            (
+                "Processes",
+                format!("{} {} {alive} not ended", count(known.processes.len() as u64), app.theme.sign("·", "-")),
+            )
         }
-        View::Findings => ("Findings", format!("{} {} {declared} declared", known.findings.len(), app.theme.sign("·", "-"))),
+        View::Findings => {
+            ("Findings", format!("{} {} {declared} declared", known.findings.len(), app.theme.sign("·", "-")))
+        }
         _ => ("", String::new()),
     };
     (left.to_owned(), format!("{right}{partial}"))
@@ -63,7 +74,9 @@ fn titles(app: &App, view: View) -> (String, String) {
 fn split(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     let (left, right) = titles(app, app.view);
     let legend = match app.view {
-        View::Flow => app.theme.sign("━ same bytes  ─ same process  ╌ suspected", "= same bytes  - same process  . suspected"),
+        View::Flow => {
+            app.theme.sign("━ same bytes  ─ same process  ╌ suspected", "= same bytes  - same process  . suspected")
+        }
         _ => "",
     };
     let below = match (app.zoom, app.pane, room) {

@@ -15,7 +15,11 @@ use crate::store::Verb;
 
 pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     if app.zoom || room == Room::List {
-        if app.pane == 0 { assets(app, buf, area) } else { findings(app, buf, area) }
+        if app.pane == 0 {
+            assets(app, buf, area)
+        } else {
+            findings(app, buf, area)
+        }
         return;
     }
     if room < Room::Wide {
@@ -25,7 +29,9 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
         findings(app, buf, Rect { y: top.bottom(), height: below, ..area });
         let lines = Rect { y: area.bottom().saturating_sub(3), height: 3, ..area };
         for (row, (label, text)) in summary(app).into_iter().enumerate() {
-            let line = Cells::new(lines.width, app.theme).left(&format!(" {label}"), 9, app.theme.dim()).rest(&text, app.theme.text());
+            let line = Cells::new(lines.width, app.theme)
+                .left(&format!(" {label}"), 9, app.theme.dim())
+                .rest(&text, app.theme.text());
             put(buf, lines, row as u16, &line.line());
         }
         return;
@@ -68,7 +74,12 @@ fn findings(app: &mut App, buf: &mut Buffer, area: Rect) {
     let title = format!("Findings {}", all.len());
     let inner = panel(buf, area, app.theme, focus, [&title, &right, ""]);
     if all.is_empty() {
-        put(buf, inner, 0, &Cells::new(inner.width, app.theme).rest(" nothing was found so far", app.theme.dim()).line());
+        put(
+            buf,
+            inner,
+            0,
+            &Cells::new(inner.width, app.theme).rest(" nothing was found so far", app.theme.dim()).line(),
+        );
         return;
     }
     list(app, buf, inner, 1, all.len(), focus, None, |app, at, width| {
@@ -91,7 +102,14 @@ fn summary(app: &App) -> [(&'static str, String); 3] {
     [
         ("procs", format!("{} in all; with client data: {}", known.processes.len(), processes.join(", "))),
         ("net", format!("{} destinations, {} tries, {told} with client data", known.peers.len(), count(tries))),
-        ("verdict", verdicts(app).into_iter().map(|(verb, status)| format!("{verb} {}", status.name())).collect::<Vec<_>>().join(", ")),
+        (
+            "verdict",
+            verdicts(app)
+                .into_iter()
+                .map(|(verb, status)| format!("{verb} {}", status.name()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
     ]
 }
 
@@ -181,8 +199,10 @@ fn coverage(app: &App, buf: &mut Buffer, area: Rect) {
     let inner = panel(buf, area, theme, false, ["Coverage", &gaps, ""]);
     let mut lines: Vec<(&str, String, Style)> = Vec::new();
     if let Some(session) = session {
-        let used: Vec<&str> = session.witnesses.iter().filter(|w| w.used).map(|w| w.name.as_str()).collect();
-        lines.push(("witness", app.shown(&used.join(" + ")), theme.text()));
+        let mut used: Vec<&str> = session.witnesses.iter().filter(|w| w.used).map(|w| w.name.as_str()).collect();
+        // The witness of system calls before the others.
+        used.sort_by_key(|name| !matches!(*name, "ebpf" | "notify"));
+        lines.push(("witness", app.shown(&used.join(" ")), theme.text()));
         lines.push(("profile", app.shown(&session.profile.name), theme.text()));
     }
     let lost = app.known.lost.max(session.map_or(0, |session| session.lost));

@@ -18,18 +18,41 @@ pub(super) fn heading(app: &App, view: View, width: u16) -> Option<Line<'static>
     let (theme, dim) = (app.theme, app.theme.dim());
     let cells = Cells::new(width, theme);
     Some(match view {
-        View::Overview => asset_columns(cells, ["asset", "class", "collect", "store", "transmit", "refused"], [dim; 6], width),
+        View::Overview => {
+            asset_columns(cells, ["asset", "class", "collect", "store", "transmit", "refused"], [dim; 6], width)
+        }
         View::Network => {
-            let cells = cells.left("  destination", destination(width), dim).right("tries", 7, dim).right("sent", 11, dim);
-            cells.right("received", 11, dim).right("client", 8, dim).text("  ", dim).left("verbs", 9, dim).rest("spoken", dim).line()
+            let cells =
+                cells.left("  destination", destination(width), dim).right("tries", 7, dim).right("sent", 11, dim);
+            cells
+                .right("received", 11, dim)
+                .right("client", 8, dim)
+                .text("  ", dim)
+                .left("verbs", 9, dim)
+                .rest("spoken", dim)
+                .line()
         }
         View::Files => {
             let cells = cells.left("  file", file(width), dim).right("reads", 8, dim).right("read", 11, dim);
-            cells.right("writes", 8, dim).right("written", 11, dim).text("  ", dim).left("left", 8, dim).left("verbs", 6, dim).rest("assets", dim).line()
+            cells
+                .right("writes", 8, dim)
+                .right("written", 11, dim)
+                .text("  ", dim)
+                .left("left", 8, dim)
+                .left("verbs", 6, dim)
+                .rest("assets", dim)
+                .line()
         }
         View::Processes => {
             let cells = cells.left(" process", process(width), dim).right("pid", 7, dim).right("events", 10, dim);
-            cells.right("client", 8, dim).right("refused", 8, dim).text("  ", dim).left("verbs", 9, dim).left("ended", 8, dim).rest("lifetime", dim).line()
+            cells
+                .right("client", 8, dim)
+                .right("refused", 8, dim)
+                .text("  ", dim)
+                .left("verbs", 9, dim)
+                .left("ended", 8, dim)
+                .rest("lifetime", dim)
+                .line()
         }
         _ => return None,
     })
@@ -122,12 +145,30 @@ fn asset(app: &App, at: usize, width: u16) -> Line<'static> {
         }
     };
     let (collect, store, transmit) = (number(Verb::Collect), number(Verb::Store), number(Verb::Transmit));
-    let refused = if used.denied == 0 { theme.sign("·", ".").to_owned() } else { format!("{} {}", theme.sign("✕", "x"), short(used.denied)) };
+    let refused = if used.denied == 0 {
+        theme.sign("·", ".").to_owned()
+    } else {
+        format!("{} {}", theme.sign("✕", "x"), short(used.denied))
+    };
     let name_style = if used.verbs == [0; 8] { theme.dim() } else { theme.text() };
     asset_columns(
         Cells::new(width, theme),
-        [&app.show(app.asset(at).as_bytes(), 80), &app.show(class.as_bytes(), 40), &collect.0, &store.0, &transmit.0, &refused],
-        [name_style, theme.dim(), collect.1, store.1, transmit.1, if used.denied == 0 { theme.dim() } else { theme.bad() }],
+        [
+            &app.show(app.asset(at).as_bytes(), 80),
+            &app.show(class.as_bytes(), 40),
+            &collect.0,
+            &store.0,
+            &transmit.0,
+            &refused,
+        ],
+        [
+            name_style,
+            theme.dim(),
+            collect.1,
+            store.1,
+            transmit.1,
+            if used.denied == 0 { theme.dim() } else { theme.bad() },
+        ],
         width,
     )
 }
@@ -192,7 +233,11 @@ fn way(app: &App, finding: &Finding, width: u16) -> Line<'static> {
     );
     let (end, end_style) = ending(app, finding);
     let to = finding.destination.as_ref().map_or_else(|| app.shown(&finding.title), |to| app.shown(to));
-    let through = if finding.encodings.is_empty() { String::new() } else { format!(" as {}", app.shown(&finding.encodings.join("+"))) };
+    let through = if finding.encodings.is_empty() {
+        String::new()
+    } else {
+        format!(" as {}", app.shown(&finding.encodings.join("+")))
+    };
     let verb = format!("{} {}", theme.mark(finding.verb), finding.verb);
     let tail = 11;
     let mut cells = Cells::new(width, theme)
@@ -210,7 +255,8 @@ fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let Some(one) = app.known.processes.get(at) else { return Line::default() };
     let name = app.show(one.process.name(), 80);
     let depth = usize::from(one.depth).min(12);
-    let branch = if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), theme.sign("└ ", "` ")) } else { String::new() };
+    let branch =
+        if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), theme.sign("└ ", "` ")) } else { String::new() };
     let ended = match one.process.ended {
         None => theme.sign("●", "*").to_owned(),
         Some((_, None)) => "ended".to_owned(),
@@ -228,7 +274,10 @@ fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
         .left(&ended, 8, theme.dim());
     let room = cells.room();
     if room >= 8 {
-        cells = cells.rest(&lifetime(app, one.process.started_ns, one.process.ended.map(|(end, _)| end), room), theme.border(true));
+        cells = cells.rest(
+            &lifetime(app, one.process.started_ns, one.process.ended.map(|(end, _)| end), room),
+            theme.border(true),
+        );
     }
     cells.line()
 }
@@ -239,7 +288,12 @@ fn lifetime(app: &App, from: u64, to: Option<u64>, width: usize) -> String {
     let column = |time: u64| (u128::from(time) * width as u128 / (u128::from(end) + 1)) as usize;
     let (from, last) = (column(from), column(to.unwrap_or(end)).min(width.saturating_sub(1)));
     let bar = app.theme.sign("━", "=");
-    format!("{}{}{}", " ".repeat(from), bar.repeat(last.saturating_sub(from)), if to.is_some() { app.theme.sign("╸", "|") } else { bar })
+    format!(
+        "{}{}{}",
+        " ".repeat(from),
+        bar.repeat(last.saturating_sub(from)),
+        if to.is_some() { app.theme.sign("╸", "|") } else { bar }
+    )
 }
 
 fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
@@ -251,7 +305,11 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let what = one.left.map_or("", |(change, _)| left(change));
     let assets: Vec<String> = one.assets.iter().map(|asset| app.show(app.asset(asset).as_bytes(), 40)).collect();
     Cells::new(width, theme)
-        .left(&format!("    {}", app.show(name, 200)), file(width), if one.verbs.0 != 0 { theme.bright() } else { theme.text() })
+        .left(
+            &format!("    {}", app.show(name, 200)),
+            file(width),
+            if one.verbs.0 != 0 { theme.bright() } else { theme.text() },
+        )
         .right(&number(one.reads.0), 8, theme.text())
         .right(&size(one.reads.1), 11, theme.dim())
         .right(&number(one.writes.0), 8, theme.text())
@@ -266,11 +324,19 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
 fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let theme = app.theme;
     let Some(one) = app.known.peers.get(at) else { return Line::default() };
-    let refused = if one.denied > 0 { format!("  {} {} refused", theme.sign("✕", "x"), count(one.denied)) } else { String::new() };
+    let refused = if one.denied > 0 {
+        format!("  {} {} refused", theme.sign("✕", "x"), count(one.denied))
+    } else {
+        String::new()
+    };
     let client = if one.client > 0 { theme.bad() } else { theme.dim() };
     Cells::new(width, theme)
         .text("  ", theme.dim())
-        .left(&app.show(&one.object.name, 200), destination(width) - 2, if one.client > 0 { theme.bright() } else { theme.text() })
+        .left(
+            &app.show(&one.object.name, 200),
+            destination(width) - 2,
+            if one.client > 0 { theme.bright() } else { theme.text() },
+        )
         .right(&count(one.tries), 7, theme.text())
         .right(&bytes(one.sent), 11, theme.text())
         .right(&bytes(one.received), 11, theme.dim())
