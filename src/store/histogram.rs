@@ -94,7 +94,7 @@ impl Histogram {
         let mut out = vec![Bucket::default(); columns];
         let end = u128::from(end.max(1)) + 1;
         for (at, bucket) in self.buckets.iter().enumerate().filter(|(_, bucket)| bucket.events > 0) {
-            let time = u128::from(at as u64) * u128::from(self.width);
+            let time = u128::from(at as u64) * u128::from(self.width) + u128::from(self.width / 2);
             let column = (time * columns as u128 / end) as usize;
             if let Some(place) = out.get_mut(column.min(columns.saturating_sub(1))) {
                 place.add(bucket);
@@ -140,7 +140,7 @@ mod tests {
     fn events_stand_where_they_happened() {
         let mut histogram = Histogram::default();
         for second in 0..10 {
-            histogram.add(second * 1_000_000_000, Verbs::default(), false);
+            histogram.add(second * 1_000_000_000 + 500_000_000, Verbs::default(), false);
         }
         let shown = histogram.columns(10, 9_999_999_999);
         assert!(shown.iter().all(|bucket| bucket.events == 1), "{shown:?}");

@@ -83,6 +83,42 @@ pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     terminal::guarded(move |pending| run(&mut app, pending))
 }
 
+/// A screen without a terminal: what a benchmark draws and asks.
+pub struct Offscreen(App);
+
+impl Offscreen {
+    /// Over the bundle in `dir`.
+    pub fn open(dir: &Path, sight: Sight) -> Result<Self, ScreenError> {
+        let open = Redactor::plain(sight.ascii);
+        let (theme, keymap) = sight.config.looks(sight.ascii);
+        Ok(Self(App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, sight.live)?))
+    }
+
+    /// Takes one event of a terminal.
+    pub fn handle(&mut self, event: &event::Event) {
+        self.0.handle(event);
+        self.0.tick(Duration::ZERO);
+    }
+
+    /// Draws a frame.
+    pub fn draw(&mut self, width: u16, height: u16) -> ratatui::buffer::Buffer {
+        self.0.tick(Duration::ZERO);
+        let mut buf = ratatui::buffer::Buffer::empty(ratatui::layout::Rect::new(0, 0, width, height));
+        frame::draw(&mut self.0, &mut buf);
+        buf
+    }
+
+    /// Events looked through so far, and all there are.
+    pub fn looked(&self) -> (u64, u64) {
+        (self.0.known.looked, self.0.recording.rows())
+    }
+
+    /// Events that fit the filter so far, and whether all were looked at; `None` without one.
+    pub fn found(&self) -> Option<(u64, bool)> {
+        self.0.hits.as_ref().map(|hits| (hits.rows.len(), hits.done))
+    }
+}
+
 fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let mut terminal = Terminal::enter(app.mouse)?;
     let mut ticked = Instant::now();

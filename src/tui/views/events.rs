@@ -360,7 +360,8 @@ fn dump(app: &mut App, buf: &mut Buffer, area: Rect) {
     let focus = app.pane == 2;
     let fields = fields(app);
     let chosen = fields.get(app.field).filter(|value| !value.bytes.is_empty() && app.pane != 0);
-    let value = chosen.or_else(|| fields.iter().rev().find(|value| !value.bytes.is_empty()));
+    let named = |name: &str| fields.iter().find(|value| value.name == name && !value.bytes.is_empty());
+    let value = chosen.or_else(|| named("payload")).or_else(|| named("detail")).or_else(|| named("object"));
     let revealed = app.revealed == Some(app.cursor);
     let state = if revealed { "REVEALED" } else { "masked" };
     let Some(value) = value else {
