@@ -123,8 +123,13 @@ fn languages_trust_the_authority() {
     let lab = Lab::new(privilege);
     std::fs::write(
         lab.work().join("Get.java"),
-        r#"import java.net.*; import java.net.http.*;
+        r#"import java.net.*; import java.net.http.*; import java.security.KeyStore;
 public class Get { public static void main(String[] a) throws Exception {
+  for (String kind : new String[] {"JKS", "PKCS12"}) {
+    KeyStore store = KeyStore.getInstance(kind);
+    try (var file = new java.io.FileInputStream(System.getProperty("java.home") + "/lib/security/cacerts")) { store.load(file, "changeit".toCharArray()); }
+    System.out.println(kind + " " + store.isCertificateEntry("example-trust-root-g1"));
+  }
   System.out.println("java " + HttpClient.newHttpClient().send(HttpRequest.newBuilder(URI.create("https://java.example.com/x")).build(), HttpResponse.BodyHandlers.ofString()).statusCode());
 } }"#,
     )
@@ -139,7 +144,7 @@ cd /tmp && npm view no-such-package-here 2>&1 | grep -m1 -o E404
 "#,
     );
     let shown = screen(&recorded);
-    for line in ["node 200", "java 200", "E404", "No matching distribution"] {
+    for line in ["node 200", "JKS true", "PKCS12 true", "java 200", "E404", "No matching distribution"] {
         assert!(shown.contains(line), "{line}:\n{shown}");
     }
     expect(

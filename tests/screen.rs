@@ -61,7 +61,7 @@ impl Pane {
             if screen.contains(text) {
                 return screen;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no {text:?} on:\n{screen}");
+            assert!(begun.elapsed() < Duration::from_mins(1), "no {text:?} on:\n{screen}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -7,21 +7,18 @@
 use std::sync::Arc;
 
 use belljar_sandbox::event::{Abi, Decision, Kind, LayerChange, ObjectKind};
-use belljar_sandbox::witness::syscalls::{self, Call, Category};
+use belljar_sandbox::witness::syscalls::{self, Call};
 use nix::errno::Errno;
 
-use super::detectors::{self, Detector};
+use super::attempts::FORMAT;
 use super::facts::Facts;
 use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
+use super::lineage::Lineage;
 use super::matcher::{Direction, Hits, MarkerId};
-use super::meaning::{Act, act};
 use super::place::{Place, place};
 use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
+use crate::store::meaning::{Act, act};
 use crate::store::{AssetSet, Object, Record, Verb};
-
-/// S_IFMT and S_IFDIR (inode(7)).
-const FORMAT: u64 = 0o170_000;
-const DIRECTORY: u64 = 0o040_000;
 
 impl Analysis {
     pub(super) fn call(&mut self, call: &'static Call, record: &Record<'_>, touched: &mut Touched) {
@@ -39,14 +36,6 @@ impl Analysis {
         for object in [record.object, record.target].into_iter().flatten() {
             touched.assets.0 |= self.facts(object).own.0;
         }
-        let bulk = matches!(
-            call.category,
-            Category::Open | Category::Read | Category::Write | Category::Send | Category::Receive | Category::Memory
-        );
-        if !bulk && let Some(detector) = detectors::by_call(record) {
-            let thing = record.object.map(|object| &*object.name).filter(|name| !name.is_empty());
-            self.attempt(detector, record, touched, thing.unwrap_or(call.name.as_bytes()), Channel::Other);
-        }
         match act(inner, record) {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
@@ -57,6 +46,31 @@ impl Analysis {
                 self.read(record, touched, "mapped");
                 if let Some(object) = record.object.filter(|_| write) {
                     self.wrote(object, record);
+                    let flow = self.flow(object);
+                    self.share(record, flow, true, "mapped for writing", &object.name);
+                }
+            }
+            // Each such map is one of its own.
+            Act::Share => {
+                self.share(record, self.hasher.any(("map", record.seq)), true, "has memory in common with others", b"");
+            }
+            Act::Attach { write } => {
+                let flow = self.hasher.any(("segment", record.args[0]));
+                self.share(record, flow, write, "has a segment of memory in common with others", b"");
+            }
+            Act::Post => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.pour(record, flow, "left a message", b"");
+            }
+            Act::Fetch => {
+                let flow = self.hasher.any(("messages", record.args[0]));
+                self.draw(record, flow, "took a message", b"");
+            }
+            Act::Peek(pid) => self.reach_into(record, pid, "read the memory of a process", false),
+            Act::Poke(pid) => self.reach_into(record, pid, "wrote to the memory of a process", true),
+            Act::Accept => {
+                if let (Some(process), Some(object)) = (record.process, record.object) {
+                    self.lineage.listen(process.key, self.flow(object));
                 }
             }
             Act::Receive => self.read(record, touched, "received from"),
@@ -74,14 +88,17 @@ impl Analysis {
                 self.copy(record, touched, from, to);
             }
             Act::Connect => self.connect(record, touched),
-            Act::Bind => {
-                if let (Some(process), Some(object)) = (record.process, record.object) {
-                    self.lineage.listen(process.key, self.flow(object));
-                }
-                self.names(record, touched, record.object);
-            }
+            Act::Bind => self.names(record, touched, record.object),
             Act::Rename => self.rename(call.name, record, touched),
-            Act::Make => self.names(record, touched, record.object),
+            Act::Make => {
+                self.names(record, touched, record.object);
+                if let Some(object) = record.object.filter(|_| is_fifo(call.name, record)) {
+                    let flow = self.flow(object);
+                    if self.fifos.len() < MAX_WRITERS {
+                        self.fifos.insert(flow);
+                    }
+                }
+            }
             Act::Remove | Act::Truncate => {
                 let named = self.paths.of(record.object);
                 for asset in named.iter() {
@@ -136,9 +153,6 @@ impl Analysis {
             }
         }
         self.names(record, touched, record.object);
-        if let Some(detector) = detectors::by_place(&object.name) {
-            self.attempt(detector, record, touched, &object.name, channel(record, object));
-        }
         if self.facts(object).place == Place::Disk {
             self.wrote(object, record);
         }
@@ -148,7 +162,7 @@ impl Analysis {
     fn read(&mut self, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
         let Some(object) = record.object else { return };
         // The payload of openat2 is its flags.
-        let carries = phrase != "opened" && &*object.name != HOSTS;
+        let carries = phrase != "opened" && &*object.name != HOSTS && !is_environment(&object.name);
         let hits = if carries { self.search(record, record.object, Direction::In) } else { self.none() };
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
@@ -158,6 +172,9 @@ impl Analysis {
         let named = if missing { AssetSet::default() } else { own };
         for asset in named.iter() {
             self.collect(asset, hits.of(asset), record, touched, phrase, Link::Exact);
+            if carries {
+                self.has_read(asset, record);
+            }
         }
         // Client data where none was planted: a copy. Whose, lineage may know; else it is news.
         let known = self.lineage.flow(flow).map_or(0, |holding| holding.assets().0);
@@ -168,14 +185,15 @@ impl Analysis {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
         }
+        let place = if self.fifos.contains(&flow) { Place::Local } else { place };
         if let Some(process) = record.process.filter(|_| place == Place::Local) {
             self.lineage.listen(process.key, flow);
         }
-        if let Some(process) = record.process.filter(|_| known != 0) {
-            let item = stepper(record, phrase, &object.name);
-            let mut lineage = std::mem::take(&mut self.lineage);
-            lineage.draw(process.key, flow, || Some(item(self)));
-            self.lineage = lineage;
+        if known != 0 {
+            self.draw(record, flow, phrase, &object.name);
+        }
+        if let Some(pid) = memory_of(&object.name) {
+            self.reach_into(record, pid, "read the memory of a process", false);
         }
         self.hits = hits;
     }
@@ -190,29 +208,30 @@ impl Analysis {
         let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
-            Place::Disk => {
+            Place::Disk if !self.fifos.contains(&flow) => {
                 // Its own place is where it was already.
                 hits.retain(|id| !own.contains(id.asset));
                 self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
+                self.filled(record.payload_len, to, record, touched);
             }
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
                 self.contents(Verb::Transmit, &hits, record, touched, &to, sent);
-                // Questions for names are read by the gateway, where there is one: asking is not yet sending.
-                if !(self.gateway.any && channel(record, &to) == Channel::Dns) {
-                    self.reached(record, touched, &to, sent, hits.assets());
+                // The gateway, where there is one, sees what is meant, without TLS around it.
+                if !self.gateway.any {
+                    self.suspect(record, touched, (&to, channel(record, &to)), record.payload, hits.assets());
                 }
             }
-            Place::Local => {
+            Place::Local | Place::Disk => {
                 for asset in hits.assets().iter() {
                     self.imply(asset, hits.of(asset), record, touched);
                 }
-                self.pour(record, to, flow, "wrote to");
+                self.pour(record, flow, "wrote to", &to.name);
             }
             Place::Nowhere => {}
         }
@@ -252,45 +271,8 @@ impl Analysis {
                     link: Link::Content,
                     phrase,
                     thing: &to.name,
-                    detector: None,
+                    deed: None,
                     before,
-                    ending: ending(record),
-                },
-            );
-        }
-    }
-
-    /// The process reached out of the machine: suspected for all that it may hold.
-    pub(super) fn reached(
-        &mut self,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        to: &Object,
-        phrase: &'static str,
-        besides: AssetSet,
-    ) {
-        let Some(process) = record.process else { return };
-        for origin in self.lineage.reach(process.key) {
-            if besides.contains(origin.asset) {
-                continue;
-            }
-            let key = self.hasher.any((Verb::Transmit as u8, origin.asset, &to.name));
-            self.claim(
-                key,
-                record,
-                touched,
-                Claim {
-                    verb: Verb::Transmit,
-                    asset: Some(origin.asset),
-                    confidence: Confidence::Suspected,
-                    channel: channel(record, to),
-                    destination: Some(&to.name),
-                    markers: &[],
-                    link: Link::Lineage,
-                    phrase,
-                    thing: &to.name,
-                    detector: None,
-                    before: Some(origin.chain),
                     ending: ending(record),
                 },
             );
@@ -311,7 +293,9 @@ impl Analysis {
         if to.kind != ObjectKind::Udp {
             self.connections += 1;
             let to = self.by_name(to);
-            self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            if ending(record).0 != Ending::Succeeded {
+                self.reached(record, touched, &to, "asked to connect to", AssetSet::default());
+            }
         }
     }
 
@@ -330,13 +314,16 @@ impl Analysis {
                     self.put(asset, record, touched, to, "copied to");
                 }
                 self.wrote(to, record);
-                self.pour(record, to, flow, "copied to");
+                self.pour(record, flow, "copied to", &to.name);
             }
             Place::Remote => {
-                let to = self.by_name(to);
-                self.reached(record, touched, &to, "copied to", AssetSet::default());
+                // Here, too.
+                if !self.gateway.any {
+                    let to = self.by_name(to);
+                    self.reached(record, touched, &to, "copied to", AssetSet::default());
+                }
             }
-            Place::Local => self.pour(record, to, flow, "copied to"),
+            Place::Local => self.pour(record, flow, "copied to", &to.name),
             Place::Nowhere => {}
         }
     }
@@ -359,7 +346,7 @@ impl Analysis {
                 link: Link::Exact,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 ending: ending(record),
             },
@@ -374,8 +361,8 @@ impl Analysis {
             self.put(asset, record, touched, to, if name.starts_with("link") { "linked to" } else { "moved to" });
         }
         self.names(record, touched, Some(to));
-        if let Some(detector) = detectors::by_place(&to.name) {
-            self.attempt(detector, record, touched, &to.name, channel(record, to));
+        if ending(record).0 == Ending::Succeeded && name.starts_with("link") {
+            self.lineage.link(self.flow(from), self.flow(to));
         }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
@@ -383,6 +370,9 @@ impl Analysis {
                 self.moved.insert(old);
             }
             self.lineage.rename(old, new);
+            if self.fifos.remove(&old) {
+                self.fifos.insert(new);
+            }
             if let Some(writer) = self.writers.remove(&old) {
                 self.writers.insert(new, writer);
             }
@@ -406,80 +396,10 @@ impl Analysis {
         self.hits = hits;
     }
 
-    /// Client data removed or emptied where it was planted.
-    fn destroy(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
-        let Some(object) = record.object else { return };
-        let key = self.hasher.any((Verb::Disrupt as u8, asset));
-        let before = self.origin(record, asset);
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Disrupt,
-                asset: Some(asset),
-                // Two witnesses: it was removed, and it is gone.
-                confidence: if matches!(record.kind, Kind::Layer(_)) {
-                    Confidence::Proven
-                } else {
-                    detectors::REMOVED.confidence
-                },
-                channel: channel(record, object),
-                destination: Some(&object.name),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing: &object.name,
-                detector: Some(&detectors::REMOVED),
-                before,
-                ending: ending(record),
-            },
-        );
-    }
-
-    /// An attempt on the system.
-    fn attempt(
-        &mut self,
-        detector: &'static Detector,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        thing: &[u8],
-        channel: Channel,
-    ) {
-        let key = self.hasher.any((detector.verb as u8, detector.deed, thing));
-        let phrase = match record.kind {
-            Kind::Layer(_) => "has",
-            _ if thing == record.op().as_bytes() => "called",
-            _ => record.op(),
-        };
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: detector.verb,
-                asset: None,
-                confidence: detector.confidence,
-                channel,
-                destination: Some(thing),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing,
-                detector: Some(detector),
-                before: None,
-                ending: ending(record),
-            },
-        );
-    }
-
     /// A program is started: its arguments and what is new in its environment are looked at.
     /// What the subject itself was started with is the analyst's doing.
     pub(super) fn exec(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(program) = record.object else { return };
-        if let Some(detector) = detectors::by_program(&program.name) {
-            self.attempt(detector, record, touched, &program.name, Channel::Other);
-        }
         let cut = record.payload_len > record.payload.len() as u64;
         let first = !self.begun && record.process.is_none_or(|p| p.parent.is_none_or(|parent| parent.0 == 0));
         if first {
@@ -540,7 +460,7 @@ impl Analysis {
                         "put it in the environment of"
                     },
                     thing: &program.name,
-                    detector: None,
+                    deed: None,
                     before,
                     ending: ending(record),
                 },
@@ -562,11 +482,6 @@ impl Analysis {
             }
             return;
         }
-        if record.args[0] & FORMAT != DIRECTORY
-            && let Some(detector) = detectors::by_place(&object.name)
-        {
-            self.attempt(detector, record, touched, &object.name, Channel::File);
-        }
         let mut hits = self.none();
         self.matcher.scan(record.payload, &mut hits);
         if own.0 == 0 {
@@ -574,6 +489,13 @@ impl Analysis {
         }
         if let Some(target) = record.target {
             self.matcher.scan(&target.name, &mut hits);
+        }
+        // A file of client data in which none of it is left, as far as all of it was read.
+        let is_whole = record.payload_len == record.payload.len() as u64 && record.payload_len > 0;
+        if change == LayerChange::Changed && is_whole && self.paths.names(object) {
+            for asset in own.iter().filter(|asset| hits.of(*asset).is_empty()).collect::<Vec<_>>() {
+                self.destroy(asset, record, touched, "no longer has the values in");
+            }
         }
         hits.retain(|id| !own.contains(id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
@@ -609,7 +531,7 @@ impl Analysis {
                 link,
                 phrase,
                 thing: &object.name,
-                detector: None,
+                deed: None,
                 before: None,
                 ending: ending(record),
             },
@@ -649,7 +571,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase: "had it at hand for",
                 thing: record.op().as_bytes(),
-                detector: None,
+                deed: None,
                 before: None,
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
             },
@@ -685,7 +607,7 @@ impl Analysis {
     /// The process holds the asset from now on.
     fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
         let Some(process) = record.process else { return };
-        let mut lineage = std::mem::take(&mut self.lineage);
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
         lineage.gain(process.key, asset, || Arc::from([self.item(record, Some(process), phrase, thing, link)]));
         self.lineage = lineage;
     }
@@ -711,11 +633,45 @@ impl Analysis {
     }
 
     /// What the process holds goes into the object.
-    fn pour(&mut self, record: &Record<'_>, to: &Object, flow: u64, phrase: &'static str) {
+    fn pour(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
-        let item = stepper(record, phrase, &to.name);
-        let mut lineage = std::mem::take(&mut self.lineage);
-        lineage.pour(process.key, flow, self.followed, || Some(item(self)));
+        self.follow(record, phrase, thing, |lineage, step| {
+            lineage.pour(process.key, flow, step);
+        });
+    }
+
+    /// The process gets what is in the object.
+    fn draw(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.draw(process.key, flow, step));
+    }
+
+    /// The process reads the memory of another, or writes to it. That of none is its own.
+    fn reach_into(&mut self, record: &Record<'_>, pid: u64, phrase: &'static str, gives: bool) {
+        let other = u32::try_from(pid).ok().and_then(|pid| self.pids.get(&pid).copied());
+        let (Some(process), Some(other)) = (record.process, other) else { return };
+        if ending(record).0 == Ending::Succeeded && other != process.key {
+            let (from, to) = if gives { (process.key, other) } else { (other, process.key) };
+            self.follow(record, phrase, b"", |lineage, step| lineage.pass(from, to, step));
+        }
+    }
+
+    /// The process has the object in its memory.
+    fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
+        let Some(process) = record.process else { return };
+        self.follow(record, phrase, thing, |lineage, step| lineage.share(process.key, flow, writes, step));
+    }
+
+    /// Lends lineage out, with the step of the chain that this event is, which is made only when it is needed.
+    fn follow(
+        &mut self,
+        record: &Record<'_>,
+        phrase: &'static str,
+        thing: &[u8],
+        act: impl FnOnce(&mut Lineage, &dyn Fn() -> Option<ChainItem>),
+    ) {
+        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
+        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, Link::Lineage)));
         self.lineage = lineage;
     }
 
@@ -758,8 +714,13 @@ impl Analysis {
 /// Every program that looks up a name reads this file, and the machine's own name stands in it: no interest in that.
 const HOSTS: &[u8] = b"/etc/hosts";
 
+/// What a process was started with it has anyhow; whose else's it reads is a detector's matter.
+fn is_environment(name: &[u8]) -> bool {
+    name.starts_with(b"/proc/") && name.ends_with(b"/environ")
+}
+
 /// By which way bytes go to an object, or come from it.
-fn channel(record: &Record<'_>, object: &Object) -> Channel {
+pub(super) fn channel(record: &Record<'_>, object: &Object) -> Channel {
     match record.kind {
         Kind::Plaintext { .. } => Channel::Https,
         _ => super::place::channel(object),
@@ -772,11 +733,18 @@ fn is_peer(object: &Object) -> bool {
         && !object.name.is_empty()
 }
 
-/// A chain item of lineage, made only when it is needed.
-fn stepper<'r>(
-    record: &'r Record<'r>,
-    phrase: &'static str,
-    thing: &'r [u8],
-) -> impl Fn(&Analysis) -> ChainItem + use<'r> {
-    move |analysis| analysis.item(record, record.process, phrase, thing, Link::Lineage)
+/// Whose memory a file is: /proc/PID/mem (proc_pid_mem(5)).
+fn memory_of(path: &[u8]) -> Option<u64> {
+    let pid = path.strip_prefix(b"/proc/")?.strip_suffix(b"/mem")?;
+    std::str::from_utf8(pid).ok()?.parse().ok()
+}
+
+/// Whether the call makes a named pipe: S_IFIFO (inode(7)).
+fn is_fifo(name: &str, record: &Record<'_>) -> bool {
+    let mode = match name {
+        "mknod" => record.args[1],
+        "mknodat" => record.args[2],
+        _ => 0,
+    };
+    mode & FORMAT == 0o010_000
 }

@@ -1,258 +1,229 @@
-//! What is an attempt on the system itself: a table of calls, of places that make programs run by
-//! themselves or steer the kernel, and of programs that switch the machine off.
+//! What is an attempt on the system or on what surrounds the data: conditions in the filter
+//! language, as data. Those that come with belljar stand in `profiles/detectors/`; a profile adds
+//! its own and switches off what it does not want. What has to be counted is in `counts`.
 //!
-//! Installing software writes all over `/etc`; only places that make something run without being
-//! asked are here. Technique ids are MITRE ATT&CK for Enterprise, version 15.
+//! Many conditions are asked of every event, so each is sorted in beforehand by the ops it can
+//! match and by the names it needs ([`crate::query`] knows both): an event that cannot match any
+//! costs one look into a table, and an open costs what its name says, which is kept.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use serde::{Deserialize, Serialize};
 
 use super::finding::{Confidence, Severity};
-use crate::store::{Record, Verb, ops};
+use super::rules::Rules;
+use crate::query::{Context, Names, Query};
+use crate::store::{Object, Record, Verb, ops};
 
-/// One sort of attempt.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Detector {
+/// The detectors that come with belljar, by theme.
+const BUILTIN: [&str; 6] = [
+    include_str!("../../profiles/detectors/collect.toml"),
+    include_str!("../../profiles/detectors/process.toml"),
+    include_str!("../../profiles/detectors/persistence.toml"),
+    include_str!("../../profiles/detectors/control.toml"),
+    include_str!("../../profiles/detectors/disrupt.toml"),
+    include_str!("../../profiles/detectors/shut-down.toml"),
+];
+
+/// One sort of attempt: a `[[detector]]` of a profile or of `profiles/detectors/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detector {
+    /// By which a profile switches it off.
+    pub name: String,
     /// What it is an attempt at.
-    pub(super) verb: Verb,
+    pub verb: Verb,
     /// How bad.
-    pub(super) severity: Severity,
+    pub severity: Severity,
     /// How sure it is that it means harm.
-    pub(super) confidence: Confidence,
+    pub confidence: Confidence,
+    /// Id of a technique of MITRE ATT&CK for Enterprise, version 15, where one fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attack: Option<String>,
     /// What was tried, as in "tried to ...".
-    pub(super) deed: &'static str,
-    /// ATT&CK technique, where one fits.
-    pub(super) attack: Option<&'static str>,
+    pub deed: String,
+    /// Why this is worth an inspector's time.
+    pub reason: String,
+    /// Which events are it. One that asks for `asset` or `class` makes a finding for each asset.
+    pub when: Condition,
 }
 
-/// When a call is meant.
-#[derive(Clone, Copy, Debug)]
-enum When {
-    /// Whatever its arguments.
-    Always,
-    /// It signals everybody, or process 1 (and is not process 1 itself); signal 0 only asks.
-    SignalsAll,
-    /// It attaches to another process or writes to its memory (ptrace(2)).
-    Traces,
-    /// It types into a terminal (TIOCSTI, ioctl_tty(2)).
-    Types,
-}
+/// A filter, read and compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Condition(Query);
 
-const fn row(
-    verb: Verb,
-    severity: Severity,
-    confidence: Confidence,
-    attack: Option<&'static str>,
-    deed: &'static str,
-) -> Detector {
-    Detector { verb, severity, confidence, deed, attack }
-}
+impl TryFrom<String> for Condition {
+    type Error = String;
 
-use Confidence::{Proven, Suspected};
-use Severity::{High, Medium};
-use Verb::{Control, Disrupt, ShutDown};
-
-static CALLS: &[(&[&str], When, Detector)] = &[
-    (&["reboot"], When::Always, row(ShutDown, High, Proven, Some("T1529"), "switch the machine off or restart it")),
-    (
-        &["kexec_load", "kexec_file_load"],
-        When::Always,
-        row(ShutDown, High, Proven, Some("T1529"), "replace the running kernel"),
-    ),
-    (
-        &["init_module", "finit_module", "create_module"],
-        When::Always,
-        row(Control, High, Proven, Some("T1547.006"), "load a kernel module"),
-    ),
-    (&["delete_module"], When::Always, row(Disrupt, High, Proven, Some("T1562.001"), "remove a kernel module")),
-    (&["bpf"], When::Always, row(Control, Medium, Suspected, Some("T1205.002"), "put a program into the kernel")),
-    (&["ptrace"], When::Traces, row(Control, High, Proven, Some("T1055.008"), "take over another process")),
-    (
-        &["process_vm_writev"],
-        When::Always,
-        row(Control, High, Proven, Some("T1055"), "write to another process's memory"),
-    ),
-    (&["ioctl"], When::Types, row(Control, High, Proven, Some("T1056"), "type into a terminal as its user")),
-    (&["swapoff"], When::Always, row(Disrupt, Medium, Proven, Some("T1499"), "switch swap space off")),
-    (
-        &["clock_settime", "clock_settime64", "settimeofday", "stime"],
-        When::Always,
-        row(Disrupt, Medium, Proven, None, "set the machine's clock"),
-    ),
-    (
-        &["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"],
-        When::SignalsAll,
-        row(Disrupt, High, Proven, Some("T1489"), "signal every process, or the first one"),
-    ),
-];
-
-/// Places, with `*` for any bytes. Written to, or found written to.
-static PLACES: &[(&[&str], Detector)] = &[
-    (
-        &[
-            "*/.bashrc",
-            "*/.bash_profile",
-            "*/.bash_login",
-            "*/.profile",
-            "*/.zshrc",
-            "*/.zshenv",
-            "*/.zprofile",
-            "/etc/profile",
-            "/etc/profile.d/*",
-            "/etc/bash.bashrc",
-            "/etc/zsh/*",
-        ],
-        row(Control, Medium, Suspected, Some("T1546.004"), "run at every login of the user"),
-    ),
-    (
-        &["*/.config/autostart/*", "/etc/xdg/autostart/*"],
-        row(Control, Medium, Suspected, Some("T1547.013"), "run at every start of the desktop"),
-    ),
-    (
-        &["/etc/cron*", "/var/spool/cron/*", "/etc/at.*", "/var/spool/at/*"],
-        row(Control, Medium, Suspected, Some("T1053.003"), "run by the clock"),
-    ),
-    (
-        &[
-            "/etc/systemd/*",
-            "/usr/lib/systemd/*",
-            "/lib/systemd/*",
-            "*/.config/systemd/user/*",
-            "*/.local/share/systemd/user/*",
-            "/etc/init.d/*",
-            "/etc/rc*.d/*",
-            "/etc/rc.local",
-        ],
-        row(Control, Medium, Suspected, Some("T1543.002"), "run as a service"),
-    ),
-    (
-        &["*/.ssh/authorized_keys", "*/.ssh/authorized_keys2"],
-        row(Control, High, Suspected, Some("T1098.004"), "let somebody log in by key"),
-    ),
-    (&["/etc/ld.so.preload"], row(Control, High, Suspected, Some("T1574.006"), "load its code into every program")),
-    (
-        &["/etc/sudoers", "/etc/sudoers.d/*"],
-        row(Control, High, Suspected, Some("T1548.003"), "become root without asking"),
-    ),
-    (
-        &["/etc/udev/rules.d/*", "/lib/udev/rules.d/*", "/usr/lib/udev/rules.d/*"],
-        row(Control, Medium, Suspected, Some("T1546.017"), "run when a device appears"),
-    ),
-    (
-        &[
-            "/proc/sys/kernel/core_pattern",
-            "/proc/sys/kernel/modprobe",
-            "/proc/sys/kernel/hotplug",
-            "/dev/mem",
-            "/dev/kmem",
-            "/dev/port",
-        ],
-        row(Control, High, Proven, Some("T1611"), "steer the kernel"),
-    ),
-    (
-        &["/proc/sysrq-trigger", "/sys/power/state", "/sys/power/disk"],
-        row(ShutDown, High, Proven, Some("T1529"), "switch the machine off or to sleep"),
-    ),
-    (
-        &["/dev/sd*", "/dev/nvme*", "/dev/vd*", "/dev/mmcblk*", "/dev/dm-*"],
-        row(Disrupt, High, Proven, Some("T1561"), "write to a disk past its files"),
-    ),
-];
-
-static PROGRAMS: &[&[u8]] = &[b"shutdown", b"poweroff", b"halt", b"reboot", b"telinit"];
-static SWITCH_OFF: Detector =
-    row(ShutDown, High, Suspected, Some("T1529"), "run a program that switches the machine off");
-
-/// Client data removed or emptied.
-pub(super) static REMOVED: Detector = row(Disrupt, High, Suspected, Some("T1485"), "destroy client data");
-
-/// Rows of [`CALLS`], by the number of their call's name in [`ops`].
-static BY_OP: LazyLock<Vec<Option<(When, &Detector)>>> = LazyLock::new(|| {
-    let of = |name: &&str| CALLS.iter().find(|(names, _, _)| names.contains(name)).map(|(_, when, row)| (*when, row));
-    ops().names().iter().map(of).collect()
-});
-
-/// What the event's call is an attempt at, by its name and arguments.
-pub(super) fn by_call(record: &Record<'_>) -> Option<&'static Detector> {
-    let (when, detector) = (*BY_OP.get(usize::from(ops().of(record.kind)))?)?;
-    let name = record.op();
-    let [first, second, third, ..] = record.args;
-    let meant = match when {
-        When::Always => true,
-        When::SignalsAll => {
-            let signal = if name.starts_with("tg") || name == "rt_tgsigqueueinfo" { third } else { second };
-            let (pid, signal) = (first as i32, signal as i32);
-            let own = record.process.is_some_and(|p| p.pid == 1);
-            signal != 0 && (pid == -1 && name == "kill" || pid == 1 && !own)
+    fn try_from(text: String) -> Result<Self, String> {
+        let query = Query::parse(&text, &Context::default()).map_err(|error| error.to_string())?;
+        if query.ops().iter().all(|can| *can) && query.names().is_none() {
+            return Err("this would be asked of every event: say which `op`, `category` or `path` is meant".to_owned());
         }
-        // POKETEXT, POKEDATA, POKEUSER, SETREGS, SETFPREGS, ATTACH, SETREGSET, SEIZE.
-        When::Traces => matches!(first, 4 | 5 | 6 | 13 | 15 | 16 | 0x4205 | 0x4206),
-        When::Types => second as u32 == 0x5412,
-    };
-    meant.then_some(detector)
-}
-
-/// What writing to this path is an attempt at.
-pub(super) fn by_place(path: &[u8]) -> Option<&'static Detector> {
-    let fits = |patterns: &&[&str]| patterns.iter().any(|pattern| fits(pattern.as_bytes(), path));
-    PLACES.iter().find(|(patterns, _)| fits(patterns)).map(|(_, detector)| detector)
-}
-
-/// What running this program is an attempt at.
-pub(super) fn by_program(path: &[u8]) -> Option<&'static Detector> {
-    let name = Path::new(OsStr::from_bytes(path)).file_name()?;
-    PROGRAMS.contains(&name.as_bytes()).then_some(&SWITCH_OFF)
-}
-
-/// Whether `text` is `pattern`, with `*` for any bytes. Takes time in proportion to both lengths:
-/// the path is the subject's.
-fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    let mut parts = pattern.split(|b| *b == b'*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
+        Ok(Self(query))
     }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
+}
+
+impl From<Condition> for String {
+    fn from(condition: Condition) -> Self {
+        condition.to_string()
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expr().fmt(f)
+    }
+}
+
+/// A file of detectors.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    detector: Vec<Detector>,
+}
+
+/// The detectors that come with belljar.
+pub fn builtin() -> &'static [Detector] {
+    static ALL: LazyLock<Vec<Detector>> = LazyLock::new(|| {
+        // They are part of the program, and a test reads them all.
+        BUILTIN.iter().filter_map(|text| toml::from_str::<File>(text).ok()).flat_map(|file| file.detector).collect()
+    });
+    &ALL
+}
+
+/// Detectors ready to be asked.
+#[derive(Debug, Default)]
+pub(super) struct Detectors {
+    all: Vec<Ready>,
+    /// By the number of an op: those to be asked of each event of it.
+    always: Vec<Vec<u16>>,
+    /// By the number of an op: those to be asked when a name is one that matters.
+    named: Vec<Vec<u16>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) detector: Detector,
+    /// Whether it makes a finding for each asset.
+    pub(super) by_asset: bool,
+    names: Option<Names>,
+}
+
+impl Detectors {
+    /// Those in force under the rules; most sessions share those that come with belljar.
+    pub(super) fn under(rules: &Rules) -> Arc<Self> {
+        static USUAL: LazyLock<Arc<Detectors>> = LazyLock::new(|| Arc::new(Detectors::new(builtin().to_vec())));
+        if rules.own.is_empty() && rules.off.is_empty() {
+            return Arc::clone(&USUAL);
         }
-        let Some(at) = memchr::memmem::find(rest, part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
+        Arc::new(Self::new(rules.detectors()))
     }
-    true
+
+    fn new(detectors: Vec<Detector>) -> Self {
+        let count = ops().names().len();
+        let mut made = Self { all: Vec::new(), always: vec![Vec::new(); count], named: vec![Vec::new(); count] };
+        for (number, detector) in (0..).zip(detectors) {
+            let query = &detector.when.0;
+            let names = query.names();
+            let lists = if names.is_some() { &mut made.named } else { &mut made.always };
+            for (list, _) in lists.iter_mut().zip(query.ops()).filter(|(_, can)| *can) {
+                list.push(number);
+            }
+            let by_asset = query.asks("asset") || query.asks("class");
+            made.all.push(Ready { detector, by_asset, names });
+        }
+        made
+    }
+
+    /// Whether any is asked of events of this op: always, or when a name matters.
+    pub(super) fn asked(&self, op: u16) -> (bool, bool) {
+        let is_any = |lists: &[Vec<u16>]| lists.get(usize::from(op)).is_some_and(|list| !list.is_empty());
+        (is_any(&self.always), is_any(&self.named))
+    }
+
+    /// Whether a name is one that some detector needs.
+    pub(super) fn watches(&self, name: &[u8]) -> bool {
+        self.all.iter().filter_map(|ready| ready.names.as_ref()).any(|names| names.matches(name))
+    }
+
+    /// Those that the event is. `named` says whether a name of it matters.
+    pub(super) fn of<'d>(
+        &'d self,
+        op: u16,
+        named: bool,
+        record: &Record<'d>,
+        context: &Context<'d>,
+    ) -> impl Iterator<Item = (u16, &'d Ready)> {
+        let list = |lists: &'d [Vec<u16>]| lists.get(usize::from(op)).map_or(&[][..], Vec::as_slice);
+        let asked = list(&self.always).iter().chain(if named { list(&self.named) } else { &[] });
+        let ready = asked.filter_map(|number| Some((*number, self.all.get(usize::from(*number))?)));
+        ready.filter(|(_, ready)| ready.detector.when.0.matches(record, context))
+    }
+}
+
+impl Ready {
+    /// What the event does it to: the object or target that it is about, else the call itself.
+    pub(super) fn thing<'r>(&self, record: &Record<'r>) -> Option<&'r Object> {
+        let named = |object: &&Object| self.names.as_ref().is_none_or(|names| names.matches(&object.name));
+        let mut both = [record.target, record.object].into_iter().flatten().filter(|object| !object.name.is_empty());
+        if self.names.is_some() { both.find(named) } else { record.object.filter(|object| !object.name.is_empty()) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn stars_stand_for_any_bytes() {
-        for (pattern, text, want) in [
-            ("/etc/cron*", "/etc/cron.d/x", true),
-            ("/etc/cron*", "/etc/cro", false),
-            ("*/.bashrc", "/home/a/.bashrc", true),
-            ("*/.bashrc", "/home/a/.bashrc.bak", false),
-            ("/etc/rc*.d/*", "/etc/rc5.d/S01x", true),
-            ("/etc/rc*.d/*", "/etc/rc5/x", false),
-            ("/etc/profile", "/etc/profile", true),
-            ("/etc/profile", "/etc/profile2", false),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), want, "{pattern} {text}");
+    fn those_that_come_with_belljar_are_good() {
+        for text in BUILTIN {
+            if let Err(error) = toml::from_str::<File>(text) {
+                panic!("{error}");
+            }
+        }
+        let all = builtin();
+        let names: HashSet<&str> = all.iter().map(|detector| detector.name.as_str()).collect();
+        assert_eq!(names.len(), all.len(), "each has a name of its own");
+        for detector in all {
+            let technique = detector.attack.as_deref().is_none_or(|id| {
+                id.strip_prefix('T')
+                    .is_some_and(|id| id.len() >= 4 && id.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
+            });
+            assert!(technique && !detector.reason.is_empty() && !detector.deed.is_empty(), "{}", detector.name);
         }
     }
 
     #[test]
-    fn persistence_and_programs_are_told_from_ordinary_ones() {
-        assert_eq!(by_place(b"/home/u/.config/autostart/x.desktop").and_then(|d| d.attack), Some("T1547.013"));
-        assert_eq!(by_place(b"/proc/sysrq-trigger").map(|d| d.verb), Some(ShutDown));
-        assert_eq!(by_place(b"/etc/hosts"), None);
-        assert_eq!(by_place(b"/home/u/.config/app/settings"), None);
-        assert!(by_program(b"/sbin/poweroff").is_some());
-        assert!(by_program(b"/usr/bin/python3").is_none());
+    fn reads_and_writes_are_asked_nothing() {
+        let detectors = Detectors::new(builtin().to_vec());
+        for op in ["read", "write", "pread64", "lseek", "fstat", "newfstatat", "mmap", "futex", "recvfrom"] {
+            let number = ops().names().iter().position(|name| *name == op).unwrap_or_default() as u16;
+            assert_eq!(detectors.asked(number), (false, false), "{op}");
+        }
+    }
+
+    #[test]
+    fn names_that_matter_are_told_from_ordinary_ones() {
+        let detectors = Detectors::new(builtin().to_vec());
+        for name in ["/home/u/.config/autostart/x.desktop", "/proc/sysrq-trigger", "/sbin/poweroff", "/dev/video0"] {
+            assert!(detectors.watches(name.as_bytes()), "{name}");
+        }
+        for name in ["/etc/host.conf", "/home/u/.config/app/settings", "/usr/bin/python3", "/usr/lib/python3/os.py"] {
+            assert!(!detectors.watches(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_condition_says_what_it_is_asked_of() {
+        let refused = |text: &str| Condition::try_from(text.to_owned()).err();
+        assert!(refused("not op:read").is_some_and(|error| error.contains("every event")));
+        assert!(refused("op:reed").is_some_and(|error| error.contains("reed")));
+        assert_eq!(refused("op:open"), None);
+        assert_eq!(refused("written:/etc/x or op:kill path:/y"), None);
     }
 }

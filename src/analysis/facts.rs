@@ -7,6 +7,7 @@
 
 use belljar_sandbox::event::ObjectKind;
 
+use super::detectors::Detectors;
 use super::place::{AssetPaths, Hasher, Place, place, split_port};
 use crate::store::{AssetSet, Object};
 
@@ -28,12 +29,20 @@ pub(super) struct Facts {
     /// The number under which lineage follows it. Local connections are followed by port: their
     /// two ends have different names.
     pub(super) flow: u64,
+    /// Whether some detector asks for such a name.
+    pub(super) watched: bool,
 }
 
 impl Facts {
-    fn new(object: &Object, paths: &AssetPaths, hasher: &Hasher) -> Self {
+    fn new(object: &Object, paths: &AssetPaths, detectors: &Detectors, hasher: &Hasher) -> Self {
         let stream = hasher.object(object);
-        Self { own: paths.of(Some(object)), place: place(object), stream, flow: flow(object, hasher, stream) }
+        Self {
+            own: paths.of(Some(object)),
+            place: place(object),
+            stream,
+            flow: flow(object, hasher, stream),
+            watched: detectors.watches(&object.name),
+        }
     }
 }
 
@@ -60,17 +69,17 @@ impl Default for Known {
 
 impl Known {
     /// What the object's name says.
-    pub(super) fn of(&mut self, object: &Object, paths: &AssetPaths, hasher: &Hasher) -> Facts {
+    pub(super) fn of(&mut self, object: &Object, paths: &AssetPaths, detectors: &Detectors, hasher: &Hasher) -> Facts {
         // Addresses are multiples of a few lengths: spread by multiplication (as in `automaton`).
         let spread = (std::ptr::from_ref(object).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let place = (spread >> (64 - NAMES_BITS)) as usize;
-        let Some(kept) = self.kept.get_mut(place) else { return Facts::new(object, paths, hasher) };
+        let Some(kept) = self.kept.get_mut(place) else { return Facts::new(object, paths, detectors, hasher) };
         if let Some((known, facts)) = kept
             && known == object
         {
             return *facts;
         }
-        let facts = Facts::new(object, paths, hasher);
+        let facts = Facts::new(object, paths, detectors, hasher);
         if object.name.len() <= MAX_NAME {
             *kept = Some((object.clone(), facts));
         }

@@ -35,9 +35,9 @@ pub(super) struct Evidence<'a> {
     /// How it ended, what that rests on, and the error's name.
     pub(super) ending: (Ending, Basis, Option<String>),
     /// ATT&CK technique.
-    pub(super) attack: Option<&'static str>,
+    pub(super) attack: Option<&'a str>,
     /// For findings about the system: what was tried, as "tried to ...".
-    pub(super) deed: Option<&'static str>,
+    pub(super) deed: Option<&'a str>,
     /// Markers seen, with their names.
     pub(super) markers: Vec<(MarkerId, &'a str)>,
     /// Events that led here.
@@ -68,7 +68,7 @@ pub(super) struct Glance<'a> {
 #[derive(Debug)]
 struct Entry {
     finding: Finding,
-    deed: Option<&'static str>,
+    deed: Option<Box<str>>,
     seen: HashSet<MarkerId>,
     /// Steps in the chain, each once.
     steps: Vec<u64>,
@@ -207,7 +207,7 @@ impl Entry {
                 chain,
                 outcome_basis,
             },
-            deed: evidence.deed,
+            deed: evidence.deed.map(Box::from),
             seen: HashSet::new(),
             steps: vec![evidence.step],
             last_event,
@@ -292,7 +292,7 @@ impl Entry {
         let place = finding.destination.as_deref().unwrap_or("an unknown place");
         let worked = finding.outcome == Ending::Succeeded;
         let proven = finding.confidence > Confidence::Suspected;
-        let deed = match (finding.verb, self.deed) {
+        let deed = match (finding.verb, self.deed.as_deref()) {
             (_, Some(deed)) if worked && finding.outcome_basis > Basis::Decision => {
                 format!("tried to {deed} ({place}): it worked")
             }
@@ -304,6 +304,9 @@ impl Entry {
             (Verb::Store, _) if !worked => format!("tried to leave {asset} in {place}"),
             (Verb::Store, _) if proven => format!("left values of {asset} in {place}"),
             (Verb::Store, _) => format!("seems to have put {asset} in {place}"),
+            (Verb::Transmit, _) if !proven && worked => {
+                format!("sent what cannot be read to {place} after it had got {asset}")
+            }
             (Verb::Transmit, _) if !proven => format!("tried to reach {place} after it had got {asset}"),
             (Verb::Transmit, _) if worked => format!("sent values of {asset} to {place}"),
             (Verb::Transmit, _) => format!("tried to send values of {asset} to {place}"),

@@ -2,21 +2,23 @@
 //! records and hands back findings, live and in replay alike.
 //!
 //! An event without client data costs a path look-up and a search of its payload, and allocates
-//! nothing. What a call means is said in [`meaning`], what a place is in [`place`], which bytes
+//! nothing. What a call means is said in [`crate::store::meaning`], what a place is in [`place`], which bytes
 //! are client data by [`matcher`], how data travels between processes by [`lineage`], what is an
-//! attack on the system by [`detectors`]; this file and [`acts`] put them together.
+//! attack on the system by [`detectors`] and [`counts`]; this file, [`acts`] and [`attempts`] put them together.
 
 mod acts;
+mod attempts;
 mod automaton;
-mod detectors;
+mod counts;
+pub mod detectors;
 mod facts;
 pub mod finding;
 mod ledger;
 mod lineage;
 pub mod matcher;
-mod meaning;
 mod place;
 pub mod rules;
+mod suspicion;
 mod traffic;
 pub mod verdict;
 
@@ -24,17 +26,18 @@ pub mod verdict;
 pub(crate) mod tests;
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey, Witness};
+use belljar_sandbox::event::{Decision, Kind, ProcessKey, Traffic, Witness};
 use nix::errno::Errno;
 
 use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
-use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
-use detectors::Detector;
+use crate::store::{AssetInfo, AssetSet, Object, Process, Record, Verb, Verbs};
+use counts::Counts;
+use detectors::Detectors;
 use facts::{Facts, Known};
 use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
 use ledger::{Evidence, Glance, Ledger};
@@ -74,9 +77,18 @@ struct Claim<'c> {
     phrase: &'static str,
     /// Name that follows the phrase.
     thing: &'c [u8],
-    detector: Option<&'static Detector>,
+    deed: Option<Deed<'c>>,
     before: Option<Arc<[ChainItem]>>,
     ending: (Ending, Basis, Option<String>),
+}
+
+/// What a detector calls what was tried, and how bad that is.
+#[derive(Clone, Copy, Debug)]
+struct Deed<'c> {
+    /// As in "tried to ...".
+    what: &'c str,
+    severity: Severity,
+    attack: Option<&'c str>,
 }
 
 /// Analysis of one session.
@@ -84,12 +96,17 @@ struct Claim<'c> {
 pub struct Analysis {
     assets: Vec<Asset>,
     rules: Rules,
+    detectors: Arc<Detectors>,
+    counts: Counts,
+    /// Names and classes of the assets, as conditions of detectors ask for them.
+    named: Arc<[AssetInfo]>,
     paths: AssetPaths,
-    /// Assets that lineage follows beyond the process that read them: not the machine's own
-    /// identity, which half of all software looks up.
-    followed: AssetSet,
+    /// Named pipes that the subject made: paths that keep nothing.
+    fifos: HashSet<u64>,
     matcher: Matcher,
     lineage: Lineage,
+    /// Processes that ended lately, and what they could reach.
+    gone: VecDeque<(ProcessKey, Vec<lineage::Origin>)>,
     ledger: Ledger,
     hasher: Hasher,
     known: Known,
@@ -107,11 +124,14 @@ pub struct Analysis {
     /// Whether anything was read in the clear on its way into TLS or out of it.
     in_clear: bool,
     images: HashMap<ProcessKey, Arc<Process>>,
+    /// Who had an id in the jail last.
+    pids: HashMap<u32, ProcessKey>,
     /// Keys of the collect findings of each asset.
     collected: HashMap<usize, Vec<u64>>,
     refused: BTreeSet<&'static str>,
     connections: u64,
     gateway: traffic::Seen,
+    amounts: suspicion::Amounts,
     payloads_cut: u64,
     captured: u64,
     lost: u64,
@@ -121,19 +141,25 @@ impl Analysis {
     /// Analysis of a session with these assets under these rules. The index of an asset is its
     /// bit in [`AssetSet`]; assets past its capacity are not looked for.
     pub fn new(assets: Vec<Asset>, rules: Rules) -> Result<Self, Error> {
+        // Not the machine's own identity, which half of all software looks up.
         let mut followed = AssetSet::default();
         for (index, asset) in assets.iter().enumerate() {
             if asset.class != "device" {
                 followed.insert(index);
             }
         }
+        let named = assets.iter().map(|asset| AssetInfo { name: asset.name.clone(), class: asset.class.clone() });
         Ok(Self {
+            detectors: Detectors::under(&rules),
+            counts: Counts::default(),
+            named: named.collect(),
             paths: AssetPaths::new(&assets),
             matcher: Matcher::new(&assets)?,
             assets,
             rules,
-            followed,
-            lineage: Lineage::default(),
+            fifos: HashSet::new(),
+            lineage: Lineage::new(followed),
+            gone: VecDeque::new(),
             ledger: Ledger::default(),
             hasher: Hasher::default(),
             known: Known::default(),
@@ -146,10 +172,12 @@ impl Analysis {
             peers: HashMap::new(),
             in_clear: false,
             images: HashMap::new(),
+            pids: HashMap::new(),
             collected: HashMap::new(),
             refused: BTreeSet::new(),
             connections: 0,
             gateway: traffic::Seen::default(),
+            amounts: suspicion::Amounts::default(),
             payloads_cut: 0,
             captured: 0,
             lost: 0,
@@ -182,6 +210,7 @@ impl Analysis {
         if self.gateway.any {
             coverage.connections = self.gateway.connections;
             coverage.decrypted = self.gateway.connections.saturating_sub(self.gateway.unread);
+            coverage.unread = self.gateway.refused.iter().cloned().collect();
         } else {
             coverage.connections = coverage.connections.max(self.connections);
         }
@@ -205,7 +234,7 @@ impl Analysis {
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
             blind(format!(
-                "{unread} of {all} connections did not accept the gateway's certificate: what they said was not read"
+                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, or speak another version): what they had to say is not known"
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
@@ -215,6 +244,11 @@ impl Analysis {
         if coverage.witness == "notify" {
             blind(
                 "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
+                    .into(),
+            );
+            blind(
+                "data that passes through a pair of sockets, a pseudo-terminal or memory shared by descent is not \
+                 followed from one process to the other"
                     .into(),
             );
         }
@@ -267,9 +301,9 @@ impl Analysis {
         let mut ledger = std::mem::take(&mut self.ledger);
         let written = matches!(record.kind, Kind::Layer(_)).then(|| self.writer(record)).flatten();
         let process = record.process.or(written.and_then(|writer| writer.process.as_deref()));
-        let severity = claim.detector.map_or_else(|| severity(claim.verb, class, claim.confidence), |d| d.severity);
-        let attack = match claim.detector {
-            Some(detector) => detector.attack,
+        let severity = claim.deed.map_or_else(|| severity(claim.verb, class, claim.confidence), |deed| deed.severity);
+        let attack = match claim.deed {
+            Some(deed) => deed.attack,
             None => attack(claim.verb, class, claim.channel),
         };
         let evidence = Evidence {
@@ -285,7 +319,7 @@ impl Analysis {
             decision: decision(record.decision),
             ending: claim.ending,
             attack,
-            deed: claim.detector.map(|detector| detector.deed),
+            deed: claim.deed.map(|deed| deed.what),
             markers: claim.markers.iter().filter_map(|id| Some((*id, self.marker_name(*id)?))).collect(),
             before: claim.before,
             item: self.item(record, process, claim.phrase, claim.thing, claim.link),
@@ -364,7 +398,7 @@ impl Analysis {
 
     /// What is to be said of an object by its name alone.
     fn facts(&mut self, object: &Object) -> Facts {
-        self.known.of(object, &self.paths, &self.hasher)
+        self.known.of(object, &self.paths, &self.detectors, &self.hasher)
     }
 
     /// The name under which lineage follows an object.
@@ -381,6 +415,10 @@ impl Observer for Analysis {
             && !self.lineage.knows(process.key)
         {
             self.lineage.start(process.key, process.parent);
+            if self.pids.len() < lineage::MAX_PROCESSES {
+                self.pids.insert(process.pid, process.key);
+            }
+            self.counts.met(process);
         }
         match record.kind {
             Kind::Call { .. } => {
@@ -391,12 +429,13 @@ impl Observer for Analysis {
             Kind::ProcessImage => {
                 if let Some(process) = record.process {
                     self.images.remove(&process.key);
+                    self.lineage.renew(process.key);
                 }
                 self.exec(record, &mut touched);
             }
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
-                    self.lineage.end(process.key);
+                    self.ends(process.key);
                     self.peers.remove(&process.key);
                     self.images.remove(&process.key);
                 }
@@ -412,6 +451,8 @@ impl Observer for Analysis {
             Kind::Notice => self.gateway.any |= record.witness == Witness::Gateway,
             Kind::ProcessStart | Kind::Counted { .. } => {}
         }
+        self.detect(record, &mut touched);
+        self.count(record, &mut touched);
         touched.keep_payload |= touched.verbs != Verbs::default();
         touched
     }
@@ -424,6 +465,13 @@ impl Observer for Analysis {
 
 /// How an attempt ended, as far as the event itself tells.
 fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
+    if let Kind::Traffic(what) = record.kind {
+        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing, unless
+        // it was let through unread, which has the result 0.
+        let refused = what == Traffic::Refusal && record.result != Some(0);
+        let alert = record.result.filter(|_| refused).map(|alert| format!("TLS alert {}", alert.unsigned_abs()));
+        return (if refused { Ending::Failed } else { Ending::Succeeded }, Basis::LaterEvent, alert);
+    }
     let error = |result: i64| format!("{:?}", Errno::from_raw(i32::try_from(-result).unwrap_or_default()));
     let failed = record.result.filter(|result| *result < 0);
     match (record.decision, failed, record.result) {
@@ -433,7 +481,10 @@ fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
         (_, Some(result), _) => (Ending::Failed, Basis::Result, Some(error(result))),
         (_, None, Some(_)) => (Ending::Succeeded, Basis::Result, None),
         (_, None, None) if matches!(record.kind, Kind::Layer(_)) => (Ending::Succeeded, Basis::Layer, None),
-        (_, None, None) if record.kind == Kind::ProcessImage => (Ending::Succeeded, Basis::LaterEvent, None),
+        // What the gateway saw has arrived.
+        (_, None, None) if matches!(record.kind, Kind::ProcessImage | Kind::Traffic(_)) => {
+            (Ending::Succeeded, Basis::LaterEvent, None)
+        }
         (_, None, None) => (Ending::Succeeded, Basis::NotObserved, None),
     }
 }
@@ -454,7 +505,10 @@ fn severity(verb: Verb, class: Option<&str>, confidence: Confidence) -> Severity
     let moves = matches!(verb, Verb::Store | Verb::Transmit) && confidence > Confidence::Suspected;
     match class {
         Some("device") => Severity::Low,
-        Some("identity" | "contact" | "financial" | "secret" | "health") if moves => Severity::High,
+        Some(
+            "identity" | "contact" | "financial" | "secret" | "health" | "classified" | "communications"
+            | "infrastructure" | "fiscal",
+        ) if moves => Severity::High,
         _ => Severity::Medium,
     }
 }

@@ -91,7 +91,10 @@ fn is_loopback(host: &[u8]) -> bool {
 
 /// Files that the kernel makes up.
 fn is_virtual(path: &[u8]) -> bool {
-    path.starts_with(b"/proc/") || path.starts_with(b"/sys/") || path.starts_with(b"/dev/")
+    path.starts_with(b"/proc/")
+        || path.starts_with(b"/sys/")
+        // What is shared in memory is kept like any file, until the machine is off.
+        || path.starts_with(b"/dev/") && !path.starts_with(b"/dev/shm/")
 }
 
 /// Devices that keep nothing.
@@ -196,6 +199,7 @@ mod tests {
         assert_eq!(is(ObjectKind::Device, "/dev/null"), Place::Nowhere);
         assert_eq!(is(ObjectKind::Device, "/dev/sda"), Place::Disk);
         assert_eq!(is(ObjectKind::File, "/proc/self/oom_score_adj"), Place::Nowhere);
+        assert_eq!(is(ObjectKind::File, "/dev/shm/x"), Place::Disk);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What counts as what in a session's verdict: thresholds by verb and confidence, and what the
 //! supplier declared. Plain data; the profile makes it.
 
+use serde::{Deserialize, Serialize};
+
+use super::detectors::{Detector, builtin};
 use super::finding::{Confidence, Finding};
 use crate::store::Verb;
 
@@ -56,6 +59,33 @@ pub struct Rules {
     pub thresholds: [Threshold; 8],
     /// The declaration, entry by entry.
     pub declaration: Vec<Allow>,
+    /// Detectors of the profile's own.
+    pub own: Vec<Detector>,
+    /// Names of detectors that the profile does not want.
+    pub off: Vec<String>,
+    /// From when on what has to be counted is a finding.
+    pub limits: Limits,
+}
+
+/// From when on something that ordinary programs do as well is too much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Files of client data changed or removed.
+    pub changed_files: u32,
+    /// Processes alive at once.
+    pub processes: u32,
+    /// Bytes written to disk, in MiB.
+    pub written_mib: u64,
+    /// Bytes of memory asked for at once, in MiB.
+    pub memory_mib: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // More than a build on many cores, a large download, a database's cache.
+        Self { changed_files: 5, processes: 400, written_mib: 1024, memory_mib: 3072 }
+    }
 }
 
 impl Default for Rules {
@@ -67,11 +97,17 @@ impl Default for Rules {
         let mut thresholds = [forbid; 8];
         thresholds[Verb::Collect as usize] = explain;
         thresholds[Verb::Process as usize] = explain;
-        Self { thresholds, declaration: Vec::new() }
+        Self { thresholds, declaration: Vec::new(), own: Vec::new(), off: Vec::new(), limits: Limits::default() }
     }
 }
 
 impl Rules {
+    /// The detectors in force: those that come with belljar, less those switched off, and the profile's own.
+    pub fn detectors(&self) -> Vec<Detector> {
+        let wanted = builtin().iter().filter(|detector| !self.off.contains(&detector.name));
+        wanted.chain(&self.own).cloned().collect()
+    }
+
     /// The verb's thresholds.
     pub fn threshold(&self, verb: Verb) -> Threshold {
         self.thresholds.get(verb as usize).copied().unwrap_or(Threshold { violation: None, unexplained: None })

@@ -255,6 +255,7 @@ fn innocent_behaviour_makes_no_finding() {
     // No asset was read: a connection is not suspicious. Nor is the environment's mere presence.
     session.feed(step("connect", 1, tcp("203.0.113.9:443")));
     session.feed(step("sendto", 1, tcp("203.0.113.9:443")).payload("GET / HTTP/1.1"));
+    session.feed(step("getcwd", 3, None));
     session.feed(step("kill", 1, object(ObjectKind::Process, "9")).args([9, 15, 0, 0, 0, 0]));
     session.feed(step("kill", 1, object(ObjectKind::Process, "1")).args([1, 0, 0, 0, 0, 0]));
     session.feed(step("write", 1, object(ObjectKind::Terminal, "/dev/pts/0")).payload(MAIL));
@@ -346,6 +347,31 @@ fn loopback_and_unix_sockets_do_not_leave_the_machine() {
     assert_eq!(session.outcome().coverage.connections, 0);
 }
 
+/// Bytes like those of a cipher.
+fn opaque() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    })
+    .take(256)
+    .collect()
+}
+
+#[test]
+fn a_connection_that_fails_is_an_attempt() {
+    let mut session = start();
+    session.read_customers(1);
+    session.feed(step("connect", 1, tcp("203.0.113.9:443")).result(-(Errno::ECONNREFUSED as i64)));
+    let finding = session.findings().remove(1);
+    assert_eq!(
+        (finding.verb, finding.confidence, finding.outcome),
+        (Verb::Transmit, Confidence::Suspected, Ending::Failed)
+    );
+}
+
 #[test]
 fn a_pipe_hands_the_suspicion_on() {
     let pipe = || object(ObjectKind::Pipe, "pipe:[42]");
@@ -358,6 +384,8 @@ fn a_pipe_hands_the_suspicion_on() {
     session.feed(step("write", 2, pipe()).payload(b"\x1f\x8bpacked"));
     session.feed(step("read", 3, pipe()));
     session.feed(step("connect", 3, tcp("203.0.113.9:443")));
+    assert_eq!(session.findings().len(), 1, "a connection alone says nothing");
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     let finding = session.findings().remove(1);
     let chain: Vec<Link> = finding.chain.iter().map(|item| item.link).collect();
     assert_eq!(chain, [Link::Exact, Link::Lineage, Link::Lineage, Link::Lineage]);
@@ -371,7 +399,9 @@ fn a_read_that_waits_for_the_bytes_gets_them() {
     session.feed(step("read", 3, pipe()));
     session.read_customers(2);
     session.feed(step("write", 2, pipe()).payload("packed"));
-    session.feed(step("connect", 3, tcp("203.0.113.9:443")));
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload("GET / HTTP/1.1\r\n\r\n"));
+    assert_eq!(session.findings().len(), 1, "what can be read is no suspicion");
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
     assert_eq!(session.findings().len(), 2);
 }
 
@@ -381,7 +411,7 @@ fn devices_are_low_and_do_not_spread() {
     session.feed(step("read", 1, file("/etc/machine-id")).payload(MACHINE));
     session.feed(step("write", 1, object(ObjectKind::Pipe, "pipe:[1]")).payload("x"));
     session.feed(step("", 2, None).kind(Kind::ProcessStart).args([u64::MAX, 0, 0, 0, 0, 0]));
-    session.feed(step("connect", 1, tcp("203.0.113.9:443")));
+    session.feed(step("write", 1, tcp("203.0.113.9:443")).payload(opaque()));
     let found = session.findings();
     assert_eq!(
         found.iter().map(|f| (f.verb, f.severity)).collect::<Vec<_>>(),
@@ -488,7 +518,7 @@ fn attempts_on_the_system() {
         ),
         (step("clock_settime", 1, None).denied(), Verb::Disrupt, Ending::Refused),
         (step("kill", 1, None).args([u64::from(u32::MAX), 9, 0, 0, 0, 0]), Verb::Disrupt, Ending::Succeeded),
-        (step("kill", 1, None).args([1, 9, 0, 0, 0, 0]).result(-1), Verb::Disrupt, Ending::Failed),
+        (step("kill", 1, None).args([1, 9, 0, 0, 0, 0]).result(-1), Verb::ShutDown, Ending::Failed),
         (step("openat", 1, file("/home/u/.bashrc")).args(CREATE), Verb::Control, Ending::Succeeded),
         (step("unlink", 1, file(CUSTOMERS)).result(0), Verb::Disrupt, Ending::Succeeded),
         (step("openat", 1, file(CUSTOMERS)).args(CREATE), Verb::Disrupt, Ending::Succeeded),
@@ -512,6 +542,39 @@ fn attempts_on_the_system() {
         session.findings()[0].title,
         "python3 tried to switch the machine off or restart it (reboot): refused with EPERM"
     );
+}
+
+#[test]
+fn what_no_single_event_shows_is_counted() {
+    let mass = |session: &Session| session.verbs().iter().filter(|(_, asset, _)| asset.is_none()).count();
+    let mut session = start();
+    for number in 0..4 {
+        session.feed(step("unlink", 1, file(&format!("/home/u/Documents/contracts/{number}"))).result(0));
+    }
+    assert_eq!(mass(&session), 0, "four may be a choice");
+    session.feed(step("write", 1, file(CUSTOMERS)).payload("x"));
+    assert_eq!(mass(&session), 1);
+
+    let mut session = start();
+    session.feed(step("kill", 1, None).args([4321, 9, 0, 0, 0, 0]).result(-3));
+    assert_eq!((session.findings()[0].verb, session.findings()[0].outcome), (Verb::Disrupt, Ending::Failed));
+
+    let mut session = start();
+    session.feed(step("dup2", 1, tcp("203.0.113.9:4444")).args([3, 0, 0, 0, 0, 0]).result(0));
+    assert_eq!(session.findings(), [], "a service may be given its connection so");
+    session.feed(step("", 2, file("/bin/sh")).kind(Kind::ProcessStart));
+    session.feed(step("dup2", 2, file("/dev/null")).args([3, 0, 0, 0, 0, 0]).result(0));
+    assert_eq!(session.findings(), []);
+}
+
+#[test]
+fn what_is_left_of_client_data_is_looked_at() {
+    let left = |text: &str| step("", 0, file(CUSTOMERS)).kind(Kind::Layer(LayerChange::Changed)).payload(text);
+    let mut session = start();
+    session.feed(left(&format!("id,mail\n1,{MAIL}\n")));
+    assert_eq!(session.findings(), [], "some of it is there");
+    session.feed(left("\x01\x02encrypted"));
+    assert_eq!(session.verbs(), [(Verb::Disrupt, named("customers"), Confidence::Proven)]);
 }
 
 #[test]

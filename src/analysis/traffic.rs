@@ -2,7 +2,7 @@
 //! looked like; and the names that it gave addresses for are what its destinations are called.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
@@ -10,12 +10,14 @@ use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
 use super::finding::{Basis, Channel, Confidence, Ending, Link};
 use super::matcher::{Direction, Hits};
 use super::{Analysis, Claim, Touched, place};
-use crate::store::{Object, Record, Verb};
+use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
 const LONG_NAME: usize = 52;
 /// Addresses whose names are remembered.
 const MAX_NAMES: usize = 65_536;
+/// Destinations listed that were to be spoken to in secret.
+const MAX_REFUSED: usize = 16;
 
 /// What is known by the gateway's events.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(super) struct Seen {
     pub(super) connections: u64,
     /// How many of them it could not read.
     pub(super) unread: u64,
+    /// Where those were to go, of what no declaration covers.
+    pub(super) refused: BTreeSet<String>,
     /// Whether there was a gateway at all.
     pub(super) any: bool,
 }
@@ -36,7 +40,7 @@ impl Analysis {
         self.gateway.any = true;
         match what {
             Traffic::Connection => self.gateway.connections += 1,
-            Traffic::Refusal => self.gateway.unread += 1,
+            Traffic::Refusal => self.refusal(record, touched),
             Traffic::Query => self.learn(record),
             _ => {}
         }
@@ -62,7 +66,7 @@ impl Analysis {
                 link: Link::Content,
                 phrase,
                 thing: &to.name,
-                detector: None,
+                deed: None,
                 before,
                 // It arrived.
                 ending: (Ending::Succeeded, Basis::LaterEvent, None),
@@ -79,7 +83,25 @@ impl Analysis {
         if what == Traffic::Query && (record.target.is_none() || record.payload.len() > domain + LONG_NAME) {
             self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
         }
+        if what != Traffic::Query && what != Traffic::Hello {
+            self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
+        }
         self.hits = hits;
+    }
+
+    /// A client that would not speak under the gateway's certificate: what it had to say is not known, and whoever holds
+    /// client data may have had that.
+    fn refusal(&mut self, record: &Record<'_>, touched: &mut Touched) {
+        self.gateway.unread += 1;
+        let Some(to) = record.target.map(Cow::Borrowed).or_else(|| record.object.map(|object| self.by_name(object)))
+        else {
+            return;
+        };
+        // Whoever may send anything there may also do so unread.
+        if !self.rules.declares(Verb::Transmit, None, &to.name) && self.gateway.refused.len() < MAX_REFUSED {
+            self.gateway.refused.insert(self.show(&to.name));
+        }
+        self.reached(record, touched, &to, "would not be overheard on its way to", AssetSet::default());
     }
 
     /// Client data in what leaves. Names carry it in labels, one after the other and one question after the other: they

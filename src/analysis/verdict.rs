@@ -81,7 +81,9 @@ const PARTLY_SEEN: [Verb; 2] = [Verb::Process, Verb::Use];
 /// Judges findings by the rules.
 pub fn judge(findings: Vec<Finding>, rules: &Rules, coverage: Coverage) -> Outcome {
     let incomplete = coverage.lost > 0 || coverage.truncated || coverage.unlisted > 0;
-    let mut verdict = if incomplete { Status::NotTestable } else { Status::NotObserved };
+    // Somebody was called who is not in the declaration, and nobody knows what would have been said.
+    let unread = !coverage.unread.is_empty();
+    let mut verdict = if incomplete || unread { Status::NotTestable } else { Status::NotObserved };
     let criteria = Verb::ALL
         .into_iter()
         .map(|verb| {
@@ -90,6 +92,7 @@ pub fn judge(findings: Vec<Finding>, rules: &Rules, coverage: Coverage) -> Outco
             verdict = verdict.max(worst);
             let status = match worst {
                 Status::NotObserved if incomplete || PARTLY_SEEN.contains(&verb) => Status::NotTestable,
+                Status::NotObserved if unread && verb == Verb::Transmit => Status::NotTestable,
                 other => other,
             };
             Criterion { verb, status, findings: own.iter().map(|finding| finding.id).collect() }

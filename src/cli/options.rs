@@ -381,6 +381,9 @@ pub enum ProfileCommand {
         /// Profile to copy
         #[arg(long, value_name = "NAME|FILE", default_value = "workstation")]
         from: String,
+        /// Write the draft of a declaration instead, made from all that a recorded run showed
+        #[arg(long, value_name = "BUNDLE", value_hint = ValueHint::DirPath, conflicts_with = "from")]
+        declaration_from: Option<PathBuf>,
     },
 }
 

@@ -13,7 +13,8 @@ use belljar_sandbox::spec::Limits;
 use super::error::Failure;
 use super::options::ProfileCommand;
 use super::output;
-use crate::profile::{Profile, ProfileError};
+use crate::bundle::Reader;
+use crate::profile::{Declaration, Profile, ProfileError};
 use crate::redact::plain;
 use crate::store::Verb;
 
@@ -30,9 +31,15 @@ pub(super) fn run(command: ProfileCommand) -> anyhow::Result<u8> {
                 check(&profile, &mut out)?;
             }
         }
-        ProfileCommand::New { file, from } => {
-            new(&from, &file)?;
-            writeln!(out, "wrote {}; try: belljar profile check {0}", plain(file.as_os_str().as_encoded_bytes()))?;
+        ProfileCommand::New { file, from, declaration_from } => {
+            let shown = plain(file.as_os_str().as_encoded_bytes());
+            if let Some(bundle) = declaration_from {
+                new(&file, &declaration(&bundle)?)?;
+                writeln!(out, "wrote {shown}; give it reasons, then: belljar record --declaration {shown} -- CMD")?;
+            } else {
+                new(&file, load(&from)?.text())?;
+                writeln!(out, "wrote {shown}; try: belljar profile check {shown}")?;
+            }
         }
     }
     out.flush()?;
@@ -42,7 +49,7 @@ pub(super) fn run(command: ProfileCommand) -> anyhow::Result<u8> {
 /// Prints the profiles that come with belljar, and what the tables of one's own may name.
 fn list(out: &mut dyn Write) -> anyhow::Result<()> {
     for name in Profile::builtin_names() {
-        writeln!(out, "{name:12}  {}", Profile::load(name)?.description())?;
+        writeln!(out, "{name:14}  {}", Profile::load(name)?.description())?;
     }
     writeln!(out, "\nKinds of assets, with the class and the rows they have unless the profile says so:")?;
     for info in KINDS {
@@ -91,6 +98,14 @@ fn show(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let word = |from: Option<crate::analysis::finding::Confidence>| from.map_or("never", |from| from.name());
         writeln!(out, "{:10} {:14} {}", verb.name(), word(threshold.violation), word(threshold.unexplained))?;
     }
+    for detector in &rules.own {
+        let (severity, sure) = (detector.severity.name(), detector.confidence.name());
+        let (name, deed) = (plain(detector.name.as_bytes()), plain(detector.deed.as_bytes()));
+        writeln!(out, "detector: {name}: {} ({severity}, {sure}): {deed}", detector.verb)?;
+    }
+    if !rules.off.is_empty() {
+        writeln!(out, "detectors switched off: {}", plain(rules.off.join(", ").as_bytes()))?;
+    }
     for allow in &rules.declaration {
         let verbs: Vec<_> = allow.verbs.iter().map(|verb| verb.name()).collect();
         let part = |word: &str, list: &[String]| {
@@ -118,18 +133,26 @@ fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     let markers: usize = real.assets.iter().map(|asset| asset.markers.len()).sum();
     writeln!(
         out,
-        "{}: good: {} assets with {markers} markers, {} paths, {} declared",
+        "{}: good: {} assets with {markers} markers, {} paths, {} detectors, {} declared",
         plain(name_or_file.as_bytes()),
         real.assets.len(),
         real.plants.len(),
+        profile.rules().detectors().len(),
         profile.rules().declaration.len()
     )?;
     Ok(())
 }
 
-/// Writes a copy of a profile, comments and all, to start from. Never overwrites.
-fn new(from: &str, path: &Path) -> anyhow::Result<()> {
-    let profile = load(from)?;
+/// The draft of a declaration that covers what a recorded run showed.
+fn declaration(bundle: &Path) -> anyhow::Result<String> {
+    let reader = Reader::open(bundle)?;
+    let product = reader.session().and_then(|session| session.argv.first()).map_or("", String::as_str);
+    let product = product.rsplit('/').next().unwrap_or_default();
+    Ok(Declaration::template(product, &super::report::findings(&reader)?)?)
+}
+
+/// Writes a file to start from. Never overwrites.
+fn new(path: &Path, text: &str) -> anyhow::Result<()> {
     let shown = plain(path.as_os_str().as_encoded_bytes());
     // create_new: no file is opened that was there a moment before.
     let file = OpenOptions::new().write(true).create_new(true).open(path);
@@ -140,7 +163,7 @@ fn new(from: &str, path: &Path) -> anyhow::Result<()> {
         }
         other => other.with_context(|| format!("cannot make {shown}"))?,
     };
-    file.write_all(profile.text().as_bytes()).with_context(|| format!("cannot write {shown}"))
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {shown}"))
 }
 
 /// A profile that does not exist is a slip of the command line; one at fault is not.
@@ -212,11 +235,11 @@ mod tests {
     fn a_new_profile_is_good_and_never_overwrites() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("my.toml");
-        new("workstation", &path).unwrap();
+        new(&path, load("workstation").unwrap().text()).unwrap();
         let name = path.to_str().unwrap();
         assert!(printed(|out| check(name, out)).contains("my.toml: good: 17 assets"));
         std::fs::write(&path, "mine").unwrap();
-        let error = new("server", &path).unwrap_err();
+        let error = new(&path, "other").unwrap_err();
         assert!(error.to_string().ends_with("my.toml exists"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }

@@ -104,7 +104,7 @@ fn report(reader: &Reader, outcome: Outcome, assets: &[Asset], reveal: bool) -> 
 }
 
 /// The findings as they stood last: one that grew was written again under its id.
-fn findings(reader: &Reader) -> anyhow::Result<Vec<Finding>> {
+pub(super) fn findings(reader: &Reader) -> anyhow::Result<Vec<Finding>> {
     let mut last = BTreeMap::new();
     for value in reader.findings()? {
         let finding: Finding = serde_json::from_value(value).context(

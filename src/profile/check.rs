@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::error::{Fault, unknown};
 use super::schema::{AllowTable, AssetTable, Document, FileTable};
+use crate::analysis::detectors::builtin;
 use crate::store::AssetSet;
 
 /// Places that the jail itself furnishes, and where to say so instead.
@@ -56,6 +57,7 @@ impl Checker<'_> {
             self.file(file, &home)?;
         }
         self.network(document)?;
+        self.detectors(document)?;
         if let Some(declaration) = &document.declaration {
             self.allows(&declaration.allow, Some(document))?;
         }
@@ -86,6 +88,24 @@ impl Checker<'_> {
             if given.into_iter().filter(|given| *given).count() > 1 {
                 return self.fault(route.status.span(), "a route has one of content, content_base64 and source");
             }
+        }
+        Ok(())
+    }
+
+    fn detectors(&self, document: &Document) -> Checked {
+        let builtin = builtin();
+        let mut names: Vec<&str> = builtin.iter().map(|detector| detector.name.as_str()).collect();
+        for off in &document.detectors.off {
+            if !names.contains(&off.get_ref().as_str()) {
+                return self.fault(off.span(), unknown("detector", off.get_ref(), &names));
+            }
+        }
+        for detector in &document.detector {
+            let name = detector.get_ref().name.as_str();
+            if names.contains(&name) {
+                return self.fault(detector.span(), format!("a second detector called `{name}`; choose another name"));
+            }
+            names.push(name);
         }
         Ok(())
     }

@@ -1,9 +1,20 @@
-//! What the supplier says the product does: a table of the profile, or a file of its own.
+//! What the supplier says the product does: a table of the profile, or a file of its own; and the
+//! draft of one, made from what a run showed.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
-use super::schema::{DeclarationDocument, DeclarationTable};
+use toml::Spanned;
+
+use super::schema::{AllowTable, DeclarationDocument, DeclarationTable};
+use super::values::Many;
 use super::{Fault, ProfileError, read_text};
+use crate::analysis::finding::Finding;
+use crate::store::Verb;
+
+/// What stands in a name for a masked value (see [`crate::redact`]).
+const MASK: &str = "\u{2022}\u{2022}\u{2022}\u{2022}";
 
 /// A declaration from a file that holds a `[declaration]` table and nothing else.
 #[derive(Clone, Debug)]
@@ -17,5 +28,71 @@ impl Declaration {
         let document: DeclarationDocument =
             toml::from_str(&text).map_err(|error| Fault::of_toml(&file, &text, &error))?;
         Ok(Self(document.declaration))
+    }
+
+    /// The text of a declaration that covers what a run of `product` showed, for the supplier to
+    /// cut down, correct and give reasons for. What has no place that could be declared (a call
+    /// that stops the machine, say) is listed in comments only.
+    pub fn template(product: &str, findings: &[Finding]) -> Result<String, ProfileError> {
+        let mut groups: BTreeMap<(Verb, Option<&str>), Vec<&Finding>> = BTreeMap::new();
+        let mut without_place = String::new();
+        for finding in findings {
+            let has_place = finding.asset.is_some() || finding.destination.as_deref().is_some_and(is_place);
+            if has_place {
+                groups.entry((finding.verb, finding.class.as_deref())).or_default().push(finding);
+            } else {
+                // A title has no line break: it is escaped where it was made.
+                let _ = writeln!(without_place, "# not to be declared: {} ({})", finding.title, finding.verb);
+            }
+        }
+        let allow = groups.into_iter().map(|((verb, class), findings)| {
+            let mut allow = AllowTable {
+                verb: Many(vec![verb]),
+                class: Many(class.map(str::to_owned).into_iter().collect()),
+                asset: Many::default(),
+                path: Many::default(),
+                host: Many::default(),
+                reason: format!("TO BE EXPLAINED: {}", findings.first().map_or("", |finding| finding.title.as_str())),
+            };
+            // An entry without places covers any; where one finding has none, so must the entry.
+            let places = |finding: &&Finding| finding.destination.as_deref().is_some_and(is_place);
+            let has_places = findings.iter().all(places);
+            for finding in findings {
+                push(&mut allow.asset, finding.asset.clone());
+                let place = finding.destination.as_deref().filter(|_| has_places).map(unmasked);
+                let list = if place.as_ref().is_some_and(|place| place.starts_with('/')) {
+                    &mut allow.path
+                } else {
+                    &mut allow.host
+                };
+                push(list, place);
+            }
+            Spanned::new(0..0, allow)
+        });
+        let declaration =
+            DeclarationTable { product: product.to_owned(), supplier: String::new(), allow: allow.collect() };
+        let table = toml::to_string(&DeclarationDocument { declaration })?;
+        Ok(format!(
+            "# Drafted by belljar from one run: everything that it showed. It is a question, not an answer. Strike\n\
+             # what the product is not meant to do, widen what varies (`*` and `**` in paths, `*.` before hosts)\n\
+             # and give the reason for what remains. Then: belljar record --declaration THIS -- PROGRAM\n\
+             {without_place}\n{table}"
+        ))
+    }
+}
+
+/// Whether this is a path, or a host with its port: the name of a call is neither.
+fn is_place(name: &str) -> bool {
+    name.starts_with('/') || name.contains(['.', ':'])
+}
+
+/// The name with stars where it had values that are masked.
+fn unmasked(name: &str) -> String {
+    name.replace(MASK, "*")
+}
+
+fn push(list: &mut Many<String>, value: Option<String>) {
+    if let Some(value) = value.filter(|value| !list.0.contains(value)) {
+        list.0.push(value);
     }
 }

@@ -34,6 +34,13 @@ use schema::Document;
 const BUILTIN: &[(&str, &str)] = &[
     ("workstation", include_str!("../../profiles/workstation.toml")),
     ("server", include_str!("../../profiles/server.toml")),
+    ("finance", include_str!("../../profiles/finance.toml")),
+    ("communications", include_str!("../../profiles/communications.toml")),
+    ("energy", include_str!("../../profiles/energy.toml")),
+    ("government", include_str!("../../profiles/government.toml")),
+    ("health", include_str!("../../profiles/health.toml")),
+    ("router", include_str!("../../profiles/router.toml")),
+    ("point-of-sale", include_str!("../../profiles/point-of-sale.toml")),
 ];
 
 /// The most bytes a profile or a declaration may have.

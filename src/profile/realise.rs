@@ -137,6 +137,9 @@ impl Profile {
                 set(&mut threshold.unexplained, table.unexplained);
             }
         }
+        rules.own = self.document.detector.iter().map(|detector| detector.get_ref().clone()).collect();
+        rules.off = self.document.detectors.off.iter().map(|name| name.get_ref().clone()).collect();
+        rules.limits = self.document.detectors.limits;
         let home = home(&self.document);
         let allows = self.document.declaration.iter().flat_map(|declaration| &declaration.allow);
         rules.declaration = allows

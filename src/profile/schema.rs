@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::values::{Auto, HostName, Label, Login, Mac, MachineId, Many, Maybe, Mode, Name, Network, Size, Text, Uuid};
+use crate::analysis::detectors::Detector;
 use crate::analysis::finding::Confidence;
+use crate::analysis::rules::Limits;
 use crate::store::Verb;
 
 /// A whole profile.
@@ -27,6 +29,10 @@ pub(super) struct Document {
     pub limits: LimitsTable,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub verdict: BTreeMap<Text<Verb>, ThresholdTable>,
+    #[serde(default)]
+    pub detectors: DetectorsTable,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detector: Vec<Spanned<Detector>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asset: Vec<AssetTable>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -132,6 +138,16 @@ pub(super) struct ThresholdTable {
     pub unexplained: Option<Text<Maybe<Confidence>>>,
 }
 
+/// `[detectors]`: which of those that come with belljar are not asked, and from when on what is
+/// counted is too much.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DetectorsTable {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub off: Vec<Spanned<String>>,
+    pub limits: Limits,
+}
+
 /// One `[[asset]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -220,7 +236,7 @@ fn ok() -> Spanned<u16> {
 }
 
 /// A file that holds nothing but a declaration.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeclarationDocument {
     pub declaration: DeclarationTable,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::values::{Mac, Maybe, Mode, Network, Size, Value};
 use super::*;
-use crate::analysis::finding::Confidence;
+use crate::analysis::finding::{Confidence, Finding};
 use crate::store::{AssetSet, Verb};
 
 const HEAD: &str = "[profile]\nname = \"acme\"\n";
@@ -81,6 +81,27 @@ fn the_profiles_plant_what_they_say() {
         assert!(values.iter().all(|value| !other.contains(value)), "another seed shares nothing");
         // Its own defaults: the profile spells them out for the reader, and changes none.
         assert_eq!(profile.rules(), crate::analysis::rules::Rules::default(), "{name}");
+    }
+}
+
+#[test]
+fn every_sector_has_assets_classes_identity_and_detectors_of_its_own() {
+    let (mut products, mut detectors) = (HashSet::new(), HashSet::new());
+    for name in Profile::builtin_names() {
+        let profile = Profile::load(name).unwrap_or_else(|error| panic!("{error}"));
+        let real = profile.realise(5).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(profile.name(), name);
+        let classes: HashSet<&str> = real.assets.iter().map(|asset| asset.class.as_str()).collect();
+        assert!(real.assets.len() >= 10 && classes.len() >= 4, "{name}: {classes:?}");
+        let silent = real.assets.iter().find(|asset| asset.markers.is_empty());
+        assert!(silent.is_none(), "{name}: {silent:?}");
+        let product = real.identity.dmi.iter().find(|(file, _)| file == "product_name").map(|(_, value)| value.clone());
+        assert!(products.insert(product), "{name} is a device of its own");
+        let own = profile.rules().own;
+        assert_eq!(own.is_empty(), matches!(name, "workstation" | "server"), "{name}");
+        assert!(own.into_iter().all(|detector| detectors.insert(detector.name)), "{name}");
+        let effective = profile.effective(5).unwrap();
+        assert_eq!(Profile::parse("profile.toml", &effective.text, None).unwrap().rules(), profile.rules(), "{name}");
     }
 }
 
@@ -171,6 +192,47 @@ fn a_declaration_of_its_own_replaces_the_profiles() {
 }
 
 #[test]
+fn a_drafted_declaration_covers_what_the_run_showed() {
+    let finding = |verb: &str, asset: Option<&str>, destination: Option<&str>| -> Finding {
+        serde_json::from_value(serde_json::json!({
+            "id": 1, "verb": verb, "confidence": "proven", "severity": "low", "declared": false, "asset": asset,
+            "class": asset.map(|_| "identity"), "markers": [], "channel": "file", "destination": destination,
+            "encodings": [], "decision": "allowed", "outcome": "succeeded", "error": null, "process": null,
+            "title": "it \"did\" this", "attack": null, "chain": [], "events": 1, "outcome_basis": "result"
+        }))
+        .unwrap()
+    };
+    let run = [
+        finding("collect", Some("customers"), None),
+        finding("transmit", Some("customers"), Some("a.example:443")),
+        finding("store", Some("customers"), Some("/tmp/\u{2022}\u{2022}\u{2022}\u{2022}.log")),
+        finding("control", None, Some("/etc/cron.d/x")),
+        finding("shut-down", None, Some("reboot")),
+    ];
+    let text = Declaration::template("sync", &run).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("declaration.toml");
+    fs::write(&file, &text).unwrap();
+    let mut profile = Profile::load("workstation").unwrap();
+    profile.declare(Declaration::load(&file).unwrap_or_else(|error| panic!("{error}")));
+    let rules = profile.rules();
+    let asset = Some(("customers", "identity"));
+    for (verb, asset, place, want) in [
+        (Verb::Collect, asset, "/home/anna/Documents/customers.csv", true),
+        (Verb::Transmit, asset, "a.example:443", true),
+        (Verb::Transmit, asset, "b.example:443", false),
+        (Verb::Store, asset, "/tmp/anna@x.example.log", true),
+        (Verb::Store, asset, "/tmp/y/x.log", false),
+        (Verb::Control, None, "/etc/cron.d/x", true),
+        (Verb::Control, None, "/etc/cron.d/y", false),
+        (Verb::ShutDown, None, "reboot", false),
+    ] {
+        assert_eq!(rules.declares(verb, asset, place.as_bytes()), want, "{verb} {place}\n{text}");
+    }
+    assert!(text.contains("# not to be declared: it \"did\" this (shut-down)"), "{text}");
+}
+
+#[test]
 fn thresholds_and_limits_are_taken() {
     let profile = good(
         "[verdict]\ntransmit = { violation = \"none\" }\ncollect = { violation = \"proven\" }\n[limits]\ndisk = \"64M\"\nmemory = 1024\n",
@@ -181,6 +243,26 @@ fn thresholds_and_limits_are_taken() {
     assert_eq!(rules.threshold(Verb::Collect).violation, Some(Confidence::Proven));
     let limits = profile.realise(1).unwrap().limits;
     assert_eq!((limits.disk, limits.memory, limits.time), (64 << 20, Some(1024), None));
+}
+
+#[test]
+fn detectors_are_added_and_switched_off() {
+    let own = "[[detector]]\nname = \"ledger\"\nverb = \"disrupt\"\nseverity = \"high\"\nconfidence = \"proven\"\n\
+               deed = \"change the ledger\"\nreason = \"it is signed\"\nwhen = 'written:/srv/ledger/*'\n";
+    let profile = good(&format!("[detectors]\noff = [\"cron\"]\n[detectors.limits]\nprocesses = 9\n{own}"));
+    let rules = profile.rules();
+    let names: Vec<String> = rules.detectors().into_iter().map(|detector| detector.name).collect();
+    assert!(names.contains(&"ledger".to_owned()) && !names.contains(&"cron".to_owned()));
+    assert_eq!((rules.limits.processes, rules.limits.changed_files), (9, 5));
+    let effective = profile.effective(1).unwrap();
+    assert_eq!(Profile::parse("profile.toml", &effective.text, None).unwrap().rules(), rules);
+    insta::assert_snapshot!(with_head(&[
+        "[detectors]\noff = [\"crom\"]\n",
+        &own.replace("\"ledger\"", "\"cron\""),
+        &own.replace("written:", "writen:"),
+        &own.replace("written:/srv/ledger/*", "not op:read"),
+        &own.replace("\"high\"", "\"huge\""),
+    ]));
 }
 
 #[test]
@@ -290,7 +372,7 @@ fn faults_of_names_and_files() {
     );
     assert_eq!(
         told("nope.toml"),
-        "no profile is called `nope.toml`, nor is there such a file; known: workstation, server, or a file"
+        "no profile is called `nope.toml`, nor is there such a file; known: workstation, server, finance, communications, energy, government, health, router, point-of-sale, or a file"
     );
     assert_eq!(told("/dev/null"), "cannot read /dev/null: it is not a regular file");
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use belljar_sandbox::event::{Kind, ObjectKind, Protocol, Traffic};
+use belljar_sandbox::event::{Kind, LayerChange, ObjectKind, Protocol, Traffic};
 use belljar_sandbox::witness::syscalls::Arg;
-use belljar_sandbox::witness::syscalls::show::errno_name;
+use belljar_sandbox::witness::syscalls::show::{errno_name, signal_name};
 
 use super::Context;
 use super::ast::Op;
+use crate::store::meaning::{self, Act};
 use crate::store::words::{
     ABI_WORDS as ABIS, AUTHORITY_WORDS as AUTHORITIES, CATEGORY_WORDS as CATEGORIES, DECISION_WORDS as DECISIONS,
     OBJECT_KIND_WORDS as KINDS, WITNESS_WORDS as WITNESSES,
@@ -257,6 +258,9 @@ pub static FIELDS: &[Field] = &[
             }
         }
     })),
+    field("written", &["makes"], Type::Text, "path that gets contents, or is made, by it", |r, _, out| {
+        text(written(r).map(|object| &*object.name), out);
+    }),
     many(field(
         "host",
         &["addr", "ip"],
@@ -380,6 +384,69 @@ pub static FIELDS: &[Field] = &[
             out(Scalar::Int(arg.into()));
         }
     })),
+    many(field(
+        "flag",
+        &["flags"],
+        Type::Text,
+        "names of the flags and operations among its arguments",
+        |r, _, out| {
+            for (set, value) in arguments(r).filter_map(|(arg, value)| match arg {
+                Arg::Flags(set) => Some((set, value)),
+                _ => None,
+            }) {
+                set.names(value, |flag| name(flag, out));
+            }
+        },
+    )),
+    field("signal", &["sig"], Type::Text, "signal that is sent: `SIGTERM`, or its number", |r, _, out| {
+        let number = arguments(r).find(|(arg, _)| **arg == Arg::Signal).map(|(_, value)| value as i32);
+        match number {
+            Some(0) => name("0", out),
+            Some(number) => name(signal_name(number).unwrap_or("SIGRT"), out),
+            None => {}
+        }
+    }),
+    field(
+        "to-pid",
+        &[],
+        Type::Number,
+        "process (below 0: group) that a signal or a trace is meant for",
+        |r, _, out| {
+            if let Some((_, pid)) = arguments(r).find(|(arg, _)| **arg == Arg::Pid) {
+                out(Scalar::Int((pid as i32).into()));
+            }
+        },
+    ),
+    field("request", &["command"], Type::Number, "command of an ioctl and its like", |r, _, out| {
+        if let Some((_, command)) = arguments(r).find(|(arg, _)| **arg == Arg::Command) {
+            out(Scalar::Int((command as u32).into()));
+        }
+    }),
+    field(
+        "mode",
+        &["permissions"],
+        Type::Number,
+        "permission bits given, or found on a file left behind",
+        |r, _, out| {
+            if let Kind::Layer(_) = r.kind {
+                out(Scalar::Int((r.args[0] & PERMISSIONS).into()));
+            } else if let Some((_, mode)) = arguments(r).find(|(arg, _)| **arg == Arg::Mode)
+            // An open that makes nothing leaves it unset.
+            && !r.op().starts_with("open")
+            {
+                out(Scalar::Int((mode & PERMISSIONS).into()));
+            }
+        },
+    ),
+    field("other-pid", &[], Type::Number, "process, not itself, whose entry under /proc is named", |r, _, out| {
+        if let Some(pid) = r
+            .object
+            .and_then(|object| proc_entry(&object.name))
+            .filter(|pid| r.process.is_some_and(|process| process.pid != *pid && r.tid != *pid))
+        {
+            out(Scalar::Int(pid.into()));
+        }
+    }),
     field(
         "detail",
         &["info"],
@@ -393,6 +460,36 @@ pub static FIELDS: &[Field] = &[
         text(Some(r.payload), out);
     }),
 ];
+
+/// Bits of a mode that are no file type (inode(7)).
+const PERMISSIONS: u64 = 0o7777;
+
+/// The path that gets contents, or a name, by the event.
+fn written<'a>(record: &Record<'a>) -> Option<&'a Object> {
+    let object = match record.kind {
+        Kind::Layer(LayerChange::Created | LayerChange::Changed) => record.object,
+        Kind::Call { .. } => match meaning::act(None, record) {
+            Act::Open { write: true, .. } | Act::Make | Act::Truncate => record.object,
+            Act::Rename => record.target,
+            _ => None,
+        },
+        _ => None,
+    };
+    object.filter(|object| is_path(object))
+}
+
+/// What the arguments of a call are, and what they were.
+fn arguments<'a>(record: &Record<'a>) -> impl Iterator<Item = (&'static Arg, u64)> + use<'a> {
+    let known = record.call.filter(|_| matches!(record.kind, Kind::Call { .. })).map_or(&[][..], |call| call.args);
+    known.iter().map(|(_, arg)| arg).zip(record.args)
+}
+
+/// The process whose entry a path under /proc is in.
+fn proc_entry(path: &[u8]) -> Option<u32> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let digits = rest.split(|byte| *byte == b'/').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
 
 /// Method and URL of an HTTP request.
 fn request<'a>(record: &Record<'a>) -> Option<(&'a [u8], &'a [u8])> {

@@ -30,6 +30,11 @@ fn integer(text: &str) -> Option<i128> {
         let digits = hex.bytes().all(|b| b.is_ascii_hexdigit());
         return digits.then(|| u64::from_str_radix(hex, 16).ok().map(i128::from)).flatten();
     }
+    // Permission bits are written so.
+    if let Some(octal) = text.strip_prefix("0o") {
+        let digits = octal.bytes().all(|b| matches!(b, b'0'..=b'7'));
+        return digits.then(|| u64::from_str_radix(octal, 8).ok().map(i128::from)).flatten();
+    }
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
     let (digits, shift) = match lower.as_bytes().last()? {
@@ -99,9 +104,10 @@ mod tests {
         assert_eq!(size("2M"), Some(2 << 20));
         assert_eq!(size("1GiB"), Some(1 << 30));
         assert_eq!(size("0x10"), Some(16));
+        assert_eq!(size("0o4755"), Some(2541));
         assert_eq!(size("-5"), Some(-5));
         assert_eq!(size("18446744073709551615"), Some(i128::from(u64::MAX)));
-        for bad in ["", "k", "4q", "+4", "--4", "0x", "1e3", "18446744073709551616", "四"] {
+        for bad in ["", "k", "4q", "0o8", "+4", "--4", "0x", "1e3", "18446744073709551616", "四"] {
             assert_eq!(size(bad), None, "{bad}");
         }
         let time = |text| read(text, Type::Time).map(|n| (n.value, n.step));

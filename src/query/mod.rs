@@ -8,10 +8,12 @@
 //!
 //! [`field`] is the registry everything else is made from. [`lexer`] and [`parser`] turn text into
 //! an [`ast::Expr`], whose values are already those of the field's type; [`plan`] compiles that
-//! into a predicate which allocates nothing per record; [`complete`] offers what may come next.
+//! into a predicate which allocates nothing per record, `bounds` says what that can match at most;
+//! [`complete`] offers what may come next.
 //! All of it is pure: no I/O, and no input makes it panic.
 
 pub mod ast;
+mod bounds;
 pub mod complete;
 mod error;
 pub mod field;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use crate::store::AssetInfo;
 
+pub use bounds::Names;
 pub use error::Error;
 pub(crate) use error::nearest;
 pub use plan::Query;

@@ -31,14 +31,26 @@ impl Query {
         &self.expr
     }
 
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Whether the event fits.
     pub fn matches(&self, record: &Record<'_>, context: &Context<'_>) -> bool {
         self.node.matches(record, context)
     }
 }
 
+impl PartialEq for Query {
+    fn eq(&self, other: &Self) -> bool {
+        self.expr == other.expr
+    }
+}
+
+impl Eq for Query {}
+
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
@@ -47,7 +59,7 @@ enum Node {
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+pub(super) enum Test {
     /// Within one of these, ends included.
     Within(Vec<(i128, i128)>),
     Text(Vec<Matcher>),
@@ -116,7 +128,7 @@ impl Node {
 }
 
 impl Test {
-    fn matches(&self, value: Scalar<'_>) -> bool {
+    pub(super) fn matches(&self, value: Scalar<'_>) -> bool {
         match (self, value) {
             (Self::Within(ranges), Scalar::Int(value)) => {
                 ranges.iter().any(|(from, to)| (*from..=*to).contains(&value))
@@ -129,7 +141,7 @@ impl Test {
 
 /// A pattern ready to be compared: `first`, then each of `middle` somewhere behind, then `last`.
 #[derive(Clone, Debug)]
-struct Matcher {
+pub(super) struct Matcher {
     first: Vec<u8>,
     middle: Vec<Finder<'static>>,
     /// `None`: no star, so `first` is the whole text.
@@ -157,7 +169,7 @@ impl Matcher {
         if self.fold { text.eq_ignore_ascii_case(part) } else { text == part }
     }
 
-    fn matches(&self, text: &[u8]) -> bool {
+    pub(super) fn matches(&self, text: &[u8]) -> bool {
         let Some(last) = &self.last else { return self.same(text, &self.first) };
         let Some((head, rest)) = text.split_at_checked(self.first.len()) else { return false };
         let Some((mut rest, tail)) = rest.len().checked_sub(last.len()).and_then(|at| rest.split_at_checked(at)) else {

@@ -4,7 +4,7 @@
 //! Only what the filter asks for is read: `verb:transmit` decodes three columns, not twenty-six.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -88,7 +88,7 @@ impl Search {
     }
 }
 
-fn work(dir: &PathBuf, assets: &[AssetInfo], wanted: &Wanted) {
+fn work(dir: &Path, assets: &[AssetInfo], wanted: &Wanted) {
     let mut done = 0;
     while !wanted.stop.load(Ordering::Relaxed) {
         let query = {

@@ -142,7 +142,8 @@ fn is_sha256(text: &str) -> bool {
 /// The coverage with all its texts safe to show.
 fn seen(mut coverage: Coverage, redactor: &Redactor) -> Coverage {
     let clean = |text: &mut String| *text = redactor.block(text.replace('\n', " ").as_bytes(), usize::MAX).to_string();
-    coverage.refused_calls.iter_mut().chain(&mut coverage.blind).chain([&mut coverage.witness]).for_each(clean);
+    let lists = [&mut coverage.refused_calls, &mut coverage.blind, &mut coverage.unread];
+    lists.into_iter().flatten().chain([&mut coverage.witness]).for_each(clean);
     coverage
 }
 

@@ -193,6 +193,9 @@ impl Page {
             grouped(coverage.decrypted),
         );
         self.wrapped("coverage", &counts, 11);
+        if !coverage.unread.is_empty() {
+            self.wrapped("unread", &format!("TLS to {}", coverage.unread.join(", ")), 11);
+        }
         if !coverage.refused_calls.is_empty() {
             self.wrapped("refused", &coverage.refused_calls.join(", "), 11);
         }

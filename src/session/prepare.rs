@@ -170,7 +170,7 @@ pub fn prepare(request: Request) -> Result<Prepared, SessionError> {
     hidden.extend(recordings(&current));
     let authority = Authority::new().map_err(|error| SessionError::Request(error.to_string()))?;
     let rootfs = request.rootfs.map_or(Rootfs::Host, Rootfs::Image);
-    let mut plants = trust::plants(&authority, &rootfs);
+    let mut plants = trust::plants(&authority, &rootfs, &realised.user.home);
     plants.extend(realised.plants);
     for (name, value) in trust::variables() {
         // A value of the profile's or the caller's own stands.

@@ -17,6 +17,10 @@ pub struct Coverage {
     pub connections: u64,
     /// How many of them could be read in the clear by the gateway.
     pub decrypted: u64,
+    /// Where connections were to go that did not accept the gateway's certificate, and that no declaration covers: the
+    /// first 16, safe to show.
+    #[serde(default)]
+    pub unread: Vec<String>,
     /// Names of calls that the sandbox refused.
     pub refused_calls: Vec<String>,
     /// What could not be seen, one sentence each.

@@ -3,6 +3,7 @@
 mod coverage;
 mod histogram;
 mod intern;
+pub mod meaning;
 mod op;
 mod process;
 mod record;

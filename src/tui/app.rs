@@ -431,7 +431,7 @@ impl App {
 
     /// Looks for what the filter says, once it says something else.
     fn search_if_due(&mut self) {
-        if let Some(query) = self.bar.take_changed() {
+        if let Some(super::bar::Changed(query)) = self.bar.take_changed() {
             self.hits = None;
             self.recording.filter(query);
             self.hits = self.recording.hits();

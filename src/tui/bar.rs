@@ -9,6 +9,10 @@ use crate::query::{Context, Error, Query};
 /// Most candidates offered.
 const OFFERED: usize = 8;
 
+/// Another filter than before; none where all events fit.
+#[derive(Debug)]
+pub(super) struct Changed(pub(super) Option<Query>);
+
 /// The filter bar.
 #[derive(Debug, Default)]
 pub(super) struct Bar {
@@ -22,7 +26,7 @@ pub(super) struct Bar {
     pub candidates: Vec<Candidate>,
     /// Which of them is taken next.
     pub chosen: usize,
-    changed: Option<Option<Query>>,
+    changed: Option<Changed>,
 }
 
 impl Bar {
@@ -42,7 +46,7 @@ impl Bar {
     }
 
     /// The filter to be looked for, when it is another one than before.
-    pub(super) fn take_changed(&mut self) -> Option<Option<Query>> {
+    pub(super) fn take_changed(&mut self) -> Option<Changed> {
         self.changed.take()
     }
 
@@ -96,7 +100,7 @@ impl Bar {
         self.input = Input::new(text.to_owned());
         self.read(context);
         if self.error.is_none() {
-            self.committed = text.to_owned();
+            text.clone_into(&mut self.committed);
         }
         self.error.is_none()
     }
@@ -120,7 +124,7 @@ impl Bar {
         match Query::parse(self.input.value(), context) {
             Ok(query) => {
                 self.error = None;
-                self.changed = Some((!text.is_empty()).then_some(query));
+                self.changed = Some(Changed((!text.is_empty()).then_some(query)));
             }
             Err(error) => self.error = Some(error),
         }
@@ -154,7 +158,7 @@ mod tests {
         let mut bar = Bar::default();
         bar.edit(&context);
         write(&mut bar, "op:read");
-        assert!(bar.take_changed().is_some_and(|query| query.is_some()));
+        assert!(bar.take_changed().is_some_and(|changed| changed.0.is_some()));
         write(&mut bar, " nosuch:1");
         assert!(bar.error.is_some());
         // `op:read nosuch` on the way is a filter: only what is wrong at the end counts.

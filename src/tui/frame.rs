@@ -141,7 +141,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     } else {
         clock(app.cursor_ns)
     };
-    let speed = if app.play.speed == 1.0 && !app.play.reverse {
+    let speed = if (app.play.speed - 1.0).abs() < 0.001 && !app.play.reverse {
         String::new()
     } else {
         let back = if app.play.reverse { "-" } else { "" };

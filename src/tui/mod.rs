@@ -156,7 +156,7 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
         app.tick(passed);
         terminal.mouse(app.mouse)?;
         if let Some(text) = app.copy.take() {
-            terminal.copy(&text)?;
+            Terminal::copy(&text)?;
         }
         if std::mem::take(&mut app.redraw) {
             terminal.clear()?;

@@ -106,9 +106,9 @@ impl Terminal {
         if mouse != self.mouse {
             self.mouse = mouse;
             if mouse {
-                execute!(io::stdout(), EnableMouseCapture)?
+                execute!(io::stdout(), EnableMouseCapture)?;
             } else {
-                execute!(io::stdout(), DisableMouseCapture)?
+                execute!(io::stdout(), DisableMouseCapture)?;
             }
         }
         Ok(())
@@ -116,7 +116,7 @@ impl Terminal {
 
     /// Sends text to the terminal's clipboard: OSC 52, xterm's control sequences. Nothing of the text can end the
     /// sequence, since it is base64.
-    pub(super) fn copy(&mut self, text: &str) -> io::Result<()> {
+    pub(super) fn copy(text: &str) -> io::Result<()> {
         let mut out = io::stdout();
         write!(out, "\x1b]52;c;{}\x07", BASE64.encode(text.as_bytes()))?;
         out.flush()

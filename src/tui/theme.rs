@@ -40,6 +40,7 @@ pub(super) struct Theme {
     pub ascii: bool,
 }
 
+#[allow(clippy::unused_self)] // what a theme says is asked of it, whether or not it is the same in all of them
 impl Theme {
     /// What the environment asks for: none of `NO_COLOR` (<https://no-color.org>) and a dumb terminal gets colours.
     pub(super) fn from_environment(ascii: bool) -> Self {

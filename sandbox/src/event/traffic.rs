@@ -18,7 +18,8 @@ pub enum Traffic {
     Query = 2,
     /// TLS was begun: `detail` names, protocols and the fingerprint.
     Hello = 3,
-    /// TLS was not agreed on: `detail` says why; `result` is the alert, negative, where one came.
+    /// TLS was not agreed on: `detail` says why; `result` is the alert, negative, where one came,
+    /// and 0 where the connection was passed through unread.
     Refusal = 4,
     /// An HTTP request: `detail` method and URL, `payload` its head. Its body follows as [`Traffic::Sent`].
     Request = 5,

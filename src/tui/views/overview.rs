@@ -16,9 +16,9 @@ use crate::store::Verb;
 pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     if app.zoom || room == Room::List {
         if app.pane == 0 {
-            assets(app, buf, area)
+            assets(app, buf, area);
         } else {
-            findings(app, buf, area)
+            findings(app, buf, area);
         }
         return;
     }

@@ -260,8 +260,10 @@ fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let ended = match one.process.ended {
         None => theme.sign("●", "*").to_owned(),
         Some((_, None)) => "ended".to_owned(),
-        Some((_, Some(status))) if status & 0x7f == 0 => format!("exit {}", status >> 8 & 0xff),
-        Some((_, Some(status))) => format!("sig {}", status & 0x7f),
+        Some((_, Some(status))) => match status & 0x7f {
+            0 => format!("exit {}", status >> 8 & 0xff),
+            signal => format!("sig {signal}"),
+        },
     };
     let mut cells = Cells::new(width, theme)
         .left(&format!(" {branch}{name}"), process(width), if one.client > 0 { theme.bright() } else { theme.text() })

@@ -28,7 +28,7 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect) {
 
 /// Gives the subject's terminal the size of its pane.
 fn fit(app: &mut App, inner: Rect) {
-    let now = app.screen.contents().map(|screen| screen.size());
+    let now = app.screen.contents().map(tui_term::vt100::Screen::size);
     if now != Some((inner.height, inner.width)) {
         app.screen.resize(inner.width, inner.height);
         if let Some(Err(error)) = app.live.as_ref().map(|live| live.controls.resize(inner.width, inner.height)) {

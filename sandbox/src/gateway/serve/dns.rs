@@ -58,7 +58,12 @@ pub(super) fn answer(hub: &Hub, peer: &Peer, message: &[u8], way: Way) -> Option
         }
         reply.add_query(query.clone());
         let known = exists && matches!(query.query_type(), RecordType::A | RecordType::AAAA | RecordType::ANY);
-        let mut detail = format!("{} {}", query.query_type(), if exists { "NOERROR" } else { "NXDOMAIN" });
+        // A type without a name has a number (RFC 3597, section 5).
+        let kind = match query.query_type() {
+            RecordType::Unknown(number) => format!("TYPE{number}"),
+            known => known.to_string(),
+        };
+        let mut detail = format!("{kind} {}", if exists { "NOERROR" } else { "NXDOMAIN" });
         if known {
             let pair = hub.names.addresses(&shown);
             detail += &format!(" {} {}", pair.v4, pair.v6);

@@ -58,32 +58,37 @@ pub(super) struct Target {
     pub path: String,
 }
 
+impl Target {
+    pub(super) fn of<B>(talk: &Talk, request: &Request<B>) -> Self {
+        let uri = request.uri();
+        let from_header =
+            request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+        let host = uri.authority().map(|authority| {
+            let text = authority.as_str();
+            text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
+        });
+        Self {
+            scheme: if talk.in_tls { "https" } else { "http" },
+            path: uri.path_and_query().map_or_else(|| "/".into(), |path| path.as_str().to_owned()),
+            host: host.or(from_header).unwrap_or_default(),
+        }
+    }
+}
+
+/// Which HTTP a request came by.
+pub(super) fn spoken<B>(request: &Request<B>) -> Protocol {
+    if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 }
+}
+
 async fn request_of(talk: Talk, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
-    let protocol = if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
-    let uri = request.uri();
-    let from_header =
-        request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
-    let host = uri.authority().map(|authority| {
-        let text = authority.as_str();
-        text.rsplit_once('@').map_or(text, |(_, host)| host).to_owned()
-    });
-    let host = host.or(from_header).unwrap_or_default();
-    let target = Target {
-        scheme: if talk.in_tls { "https" } else { "http" },
-        path: uri.path_and_query().map_or_else(|| "/".into(), |path| path.as_str().to_owned()),
-        host,
-    };
+    let protocol = spoken(&request);
+    let target = Target::of(&talk, &request);
     if request.method() == Method::CONNECT {
         return tunnel(&talk, request, &target.host, protocol);
     }
     talk.peer.called_by(target.host.as_bytes());
     tell_request(&talk, &request, &target, protocol);
-    for (scheme, name, secret) in credentials::of(&request) {
-        let detail = format!("{scheme} {name}");
-        let said =
-            Said { protocol, in_tls: talk.in_tls, detail: detail.as_bytes(), payload: &secret, ..Said::default() };
-        talk.hub.recorder.tell(Traffic::Credential, &talk.peer, said);
-    }
+    tell_credentials(&talk, &request, protocol);
     if let Some(response) = websocket_upgrade(&talk, &mut request) {
         return response;
     }
@@ -103,7 +108,7 @@ async fn request_of(talk: Talk, mut request: Request<Incoming>) -> Response<Full
 }
 
 /// Head of a request as HTTP/1.1 would write it: what a header field held is in it, however it was packed.
-fn tell_request(talk: &Talk, request: &Request<Incoming>, target: &Target, protocol: Protocol) {
+pub(super) fn tell_request<B>(talk: &Talk, request: &Request<B>, target: &Target, protocol: Protocol) {
     let mut head = format!("{} {} {:?}\r\n", request.method(), request.uri(), request.version()).into_bytes();
     fields(&mut head, request.headers());
     head.extend_from_slice(b"\r\n");
@@ -112,7 +117,17 @@ fn tell_request(talk: &Talk, request: &Request<Incoming>, target: &Target, proto
     talk.hub.recorder.tell(Traffic::Request, &talk.peer, said);
 }
 
-fn tell_response(talk: &Talk, response: &Response<Full<Bytes>>, protocol: Protocol) {
+/// Names and secrets that it presents.
+pub(super) fn tell_credentials<B>(talk: &Talk, request: &Request<B>, protocol: Protocol) {
+    for (scheme, name, secret) in credentials::of(request) {
+        let detail = format!("{scheme} {name}");
+        let said =
+            Said { protocol, in_tls: talk.in_tls, detail: detail.as_bytes(), payload: &secret, ..Said::default() };
+        talk.hub.recorder.tell(Traffic::Credential, &talk.peer, said);
+    }
+}
+
+pub(super) fn tell_response<B>(talk: &Talk, response: &Response<B>, protocol: Protocol) {
     let mut head = format!("{}\r\n", response.status()).into_bytes();
     fields(&mut head, response.headers());
     let said = Said {
@@ -126,7 +141,7 @@ fn tell_response(talk: &Talk, response: &Response<Full<Bytes>>, protocol: Protoc
     talk.hub.recorder.tell(Traffic::Response, &talk.peer, said);
 }
 
-fn fields(head: &mut Vec<u8>, headers: &HeaderMap) {
+pub(super) fn fields(head: &mut Vec<u8>, headers: &HeaderMap) {
     for (name, value) in headers {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");
@@ -169,12 +184,7 @@ fn tunnel(talk: &Talk, request: Request<Incoming>, host: &str, protocol: Protoco
     let detail = format!("CONNECT {host}");
     let said = Said { protocol, in_tls: talk.in_tls, detail: detail.as_bytes(), ..Said::default() };
     talk.hub.recorder.tell(Traffic::Request, &talk.peer, said);
-    for (scheme, name, secret) in credentials::of(&request) {
-        let detail = format!("{scheme} {name}");
-        let said =
-            Said { protocol, in_tls: talk.in_tls, detail: detail.as_bytes(), payload: &secret, ..Said::default() };
-        talk.hub.recorder.tell(Traffic::Credential, &talk.peer, said);
-    }
+    tell_credentials(talk, &request, protocol);
     let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let peer = talk.hub.recorder.another(&talk.peer, port);

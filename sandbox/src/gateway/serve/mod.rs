@@ -4,6 +4,7 @@
 pub(super) mod answers;
 mod credentials;
 mod dns;
+mod forward;
 mod ftp;
 mod http;
 mod lines;
@@ -48,6 +49,8 @@ pub(super) struct Hub {
     pub active: Mutex<Vec<OwnedFd>>,
     /// Connections that FTP awaits.
     pub awaited: ftp::Awaited,
+    /// Who is let through, and does not let itself be read.
+    pub pinned: through::Pinned,
 }
 
 impl Hub {
@@ -70,6 +73,7 @@ impl Hub {
             room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             active: Mutex::new(active),
             awaited: ftp::Awaited::default(),
+            pinned: through::Pinned::default(),
         })
     }
 

@@ -4,8 +4,9 @@
 //!
 //! This is the only place that opens a socket in the host's network.
 
+use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -16,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::stream::Stream;
+use super::stream::{Io, Stream};
 use super::talk::{IDLE, Talk, is_http};
-use super::tls;
+use super::{forward, tls};
 use crate::event::{Protocol, Traffic};
 use crate::gateway::record::{PART, Said};
 use crate::gateway::tls::hello::is_hello;
@@ -50,6 +51,30 @@ impl Allowed {
     }
 }
 
+/// Destinations whose clients have refused our certificate: their next connections pass unread, so that they work.
+#[derive(Default)]
+pub(in crate::gateway) struct Pinned(Mutex<HashSet<String>>);
+
+/// Such destinations that are remembered; the others go on being refused.
+const PINNED_MAX: usize = 1024;
+
+impl Pinned {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.lock().contains(name)
+    }
+
+    fn add(&self, name: &str) {
+        let mut known = self.lock();
+        if known.len() < PINNED_MAX {
+            known.insert(name.to_owned());
+        }
+    }
+}
+
 /// Serves a connection to somebody who is let through. `name` is a name, or an address as text.
 pub(super) async fn serve(talk: Talk, mut stream: Stream, name: String) {
     let port = talk.peer.called.port();
@@ -65,18 +90,45 @@ pub(super) async fn serve(talk: Talk, mut stream: Stream, name: String) {
         Err(_) => Vec::new(),
     };
     if !is_hello(&begins) {
-        let protocol = if is_http(&begins) { Protocol::Http1 } else { Protocol::Tcp };
-        return both(&talk, stream, upstream, protocol).await;
+        return pass(talk, stream, upstream, &begins).await;
     }
-    let Some((inner, stream)) = tls::take_off_as_text(talk.clone(), stream).await else { return };
+    if talk.hub.pinned.has(&name) {
+        tls::unread(&talk, &mut stream).await;
+        return both(&talk, stream, upstream, Protocol::Tcp).await;
+    }
+    // The server chooses what is spoken, among what the client offers.
+    let host = name.clone();
+    let offered = tls::read_hello(&mut stream).await.protocols;
     let secured = async {
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        TlsConnector::from(trusting()?).connect(name, upstream).await
+        TlsConnector::from(trusting(offered)?).connect(name, upstream).await
     };
-    match tokio::time::timeout(PATIENCE, secured).await {
-        Ok(Ok(upstream)) => both(&inner, stream, upstream, Protocol::Http1).await,
-        Ok(Err(error)) => failed(&talk, &error),
-        Err(_) => failed(&talk, &io::Error::from(io::ErrorKind::TimedOut)),
+    let upstream = match tokio::time::timeout(PATIENCE, secured).await {
+        Ok(Ok(upstream)) => upstream,
+        Ok(Err(error)) => return failed(&talk, &error),
+        Err(_) => return failed(&talk, &io::Error::from(io::ErrorKind::TimedOut)),
+    };
+    let chosen = upstream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let Some((inner, mut stream)) = tls::take_off_for(talk.clone(), stream, chosen.as_deref()).await else {
+        talk.hub.pinned.add(&host);
+        return;
+    };
+    let begins = match tokio::time::timeout(FIRST, stream.first()).await {
+        Ok(Ok(bytes)) => bytes.to_vec(),
+        Ok(Err(_)) => return,
+        Err(_) => Vec::new(),
+    };
+    pass(inner, stream, upstream, &begins).await;
+}
+
+/// Passes on what begins with these bytes: requests one by one, anything else as it comes. What a proxy is asked to let
+/// through is its client's own affair.
+async fn pass(talk: Talk, stream: Stream, upstream: impl Io + 'static, begins: &[u8]) {
+    if !is_http(begins) || begins.starts_with(b"CONNECT ") {
+        return both(&talk, stream, upstream, Protocol::Tcp).await;
+    }
+    if let Err(error) = forward::serve(talk.clone(), stream, upstream, begins.starts_with(b"PRI ")).await {
+        failed(&talk, &error);
     }
 }
 
@@ -85,24 +137,25 @@ fn failed(talk: &Talk, error: &io::Error) {
     talk.hub.recorder.tell(Traffic::Received, &talk.peer, Said { detail: detail.as_bytes(), ..Said::default() });
 }
 
-/// Trust as the host has it.
-fn trusting() -> io::Result<Arc<ClientConfig>> {
+/// Trust as the host has it, to speak one of these protocols.
+fn trusting(offered: Vec<Vec<u8>>) -> io::Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     let bundle =
         trust::host_bundle().ok_or_else(|| io::Error::other("the host has no bundle of trusted certificates"))?;
     let certificates = CertificateDer::pem_slice_iter(&bundle).filter_map(Result::ok);
     roots.add_parsable_certificates(certificates);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = offered;
     Ok(Arc::new(config))
 }
 
 /// Copies both ways until both have ended.
-async fn both(talk: &Talk, client: Stream, server: impl AsyncRead + AsyncWrite, protocol: Protocol) {
+pub(super) async fn both(talk: &Talk, client: Stream, server: impl AsyncRead + AsyncWrite, protocol: Protocol) {
     let (from_client, to_client) = tokio::io::split(client);
     let (from_server, to_server) = tokio::io::split(server);
     tokio::join!(

@@ -16,7 +16,8 @@ use crate::event::Traffic;
 use crate::gateway::GatewayError;
 use crate::gateway::capture::Log;
 use crate::gateway::record::{Said, count};
-use crate::gateway::tls::hello;
+use crate::gateway::tls::authority::Algorithm;
+use crate::gateway::tls::hello::{self, Hello};
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,15 +74,18 @@ impl Base {
         Ok(Self(config))
     }
 
-    fn for_one(&self, certificate: Arc<CertifiedKey>, offered: &[Vec<u8>], spoken: &[&[u8]]) -> Arc<ServerConfig> {
+    fn for_one(&self, certificate: Arc<CertifiedKey>, offered: &[Vec<u8>], spoken: Spoken<'_>) -> Arc<ServerConfig> {
         let mut config = self.0.clone();
         config.cert_resolver = Arc::new(One(certificate));
-        let asked = |name: &&&[u8]| offered.iter().any(|offer| offer == **name);
-        config.alpn_protocols = spoken.iter().filter(asked).map(|name| name.to_vec()).collect();
-        if config.alpn_protocols.is_empty() {
-            // Whatever it is: the bytes inside will tell.
-            config.alpn_protocols.extend(offered.first().cloned());
-        }
+        config.alpn_protocols = match spoken {
+            Spoken::Exactly(chosen) => chosen.map(<[u8]>::to_vec).into_iter().collect(),
+            Spoken::Any => {
+                let asked = |name: &&&[u8]| offered.iter().any(|offer| offer == **name);
+                let known: Vec<_> = PROTOCOLS.iter().filter(asked).map(|name| name.to_vec()).collect();
+                // Whatever it is: the bytes inside will tell.
+                if known.is_empty() { offered.first().cloned().into_iter().collect() } else { known }
+            }
+        };
         Arc::new(config)
     }
 }
@@ -107,25 +111,46 @@ pub(super) async fn serve_files(talk: Talk, stream: Stream) {
     }
 }
 
-/// The same for who is passed through: HTTP is spoken as text, so that it can be read on its way.
-pub(super) async fn take_off_as_text(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
-    take_off_speaking(talk, stream, &[b"http/1.1"]).await
+/// The same for who is passed through: what is spoken inside is what the real server chose.
+pub(super) async fn take_off_for(talk: Talk, stream: Stream, chosen: Option<&[u8]>) -> Option<(Talk, Stream)> {
+    take_off_speaking(talk, stream, Spoken::Exactly(chosen)).await
+}
+
+/// What may be spoken inside.
+#[derive(Clone, Copy)]
+enum Spoken<'a> {
+    /// Whichever is offered of those that the services know; else the first offered.
+    Any,
+    /// This protocol, or none.
+    Exactly(Option<&'a [u8]>),
 }
 
 async fn take_off(talk: Talk, stream: Stream) -> Option<(Talk, Stream)> {
-    take_off_speaking(talk, stream, &PROTOCOLS).await
+    take_off_speaking(talk, stream, Spoken::Any).await
 }
 
-async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: &[&[u8]]) -> Option<(Talk, Stream)> {
-    let counters = &talk.hub.recorder.counters;
-    count(&counters.tls);
-    // A hello may be longer than one segment; what has come when no more comes is read.
+/// Reads the hello without taking it. It may be longer than one segment; what has come when no more comes is read.
+pub(super) async fn read_hello(stream: &mut Stream) -> Hello {
     let wanted = stream
         .at_least(5, PATIENCE)
         .await
         .get(3..5)
         .map_or(0, |length| length.iter().fold(0, |n, byte| n << 8 | usize::from(*byte)) + 5);
-    let seen = hello::read(stream.at_least(wanted, Duration::from_secs(5)).await).unwrap_or_default();
+    hello::read(stream.at_least(wanted, Duration::from_secs(5)).await).unwrap_or_default()
+}
+
+/// Records the hello of a connection that will be passed on unread.
+pub(super) async fn unread(talk: &Talk, stream: &mut Stream) {
+    tell_hello(talk, stream).await;
+    count(&talk.hub.recorder.counters.tls_refused);
+    let detail = b"passed through unread: its client has refused the certificate before";
+    let said = Said { in_tls: true, detail, result: Some(0), ..Said::default() };
+    talk.hub.recorder.tell(Traffic::Refusal, &talk.peer, said);
+}
+
+async fn tell_hello(talk: &Talk, stream: &mut Stream) -> Hello {
+    count(&talk.hub.recorder.counters.tls);
+    let seen = read_hello(stream).await;
     if !seen.name.is_empty() {
         talk.peer.called_by(&seen.name);
     }
@@ -136,11 +161,24 @@ async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: &[&[u8]]) -> 
     };
     let said = Said { in_tls: true, detail: detail.as_bytes(), payload: &seen.name, ..Said::default() };
     talk.hub.recorder.tell(Traffic::Hello, &talk.peer, said);
+    seen
+}
+
+async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: Spoken<'_>) -> Option<(Talk, Stream)> {
+    let seen = tell_hello(&talk, &mut stream).await;
     let handshake = async {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let name = start.client_hello().server_name().map(str::to_owned).unwrap_or_default();
         let address = talk.peer.called.ip();
-        let certificate = talk.hub.authority.certificate(name.as_bytes(), address);
+        let algorithm = if seen.wants_rsa() { Algorithm::Rsa } else { Algorithm::Ecdsa };
+        let authority = Arc::clone(&talk.hub.authority);
+        let make = move || authority.certificate(name.as_bytes(), address, algorithm);
+        let certificate = if algorithm == Algorithm::Ecdsa || talk.hub.authority.has_rsa() {
+            make()
+        } else {
+            // The others must not wait for the key.
+            tokio::task::spawn_blocking(make).await.map_err(io::Error::other)?
+        };
         let certificate = certificate.ok_or_else(|| io::Error::other("no certificate can be made for that name"))?;
         start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols, spoken)).await
     };

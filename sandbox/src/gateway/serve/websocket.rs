@@ -13,10 +13,14 @@ use crate::event::{Protocol, Traffic};
 /// Longest message, and frame, that is put together.
 const MESSAGE_MAX: usize = 16 << 20;
 
+/// The limits.
+pub(super) fn config() -> WebSocketConfig {
+    WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX))
+}
+
 /// Serves a connection that has agreed to speak it.
 pub(super) async fn serve(talk: Talk, stream: impl Io) {
-    let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX)).max_frame_size(Some(MESSAGE_MAX));
-    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
     let recorder = &talk.hub.recorder;
     loop {
         let Ok(Some(Ok(message))) = tokio::time::timeout(IDLE, socket.next()).await else { return };

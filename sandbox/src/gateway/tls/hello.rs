@@ -106,7 +106,25 @@ fn is_grease(value: u16) -> bool {
     high == low && low & 15 == 10
 }
 
+/// `ecdsa_secp256r1_sha256` (RFC 8446, section 4.2.3).
+const ECDSA: u16 = 0x0403;
+/// Of TLS 1.2, those with ECDSA: AES-GCM and ChaCha20 (RFC 5289, RFC 7905).
+const ECDSA_CIPHERS: [u16; 3] = [0xc02b, 0xc02c, 0xcca9];
+/// All of TLS 1.3 (RFC 8446, appendix B.4), which say nothing of keys.
+const CIPHERS_13: std::ops::RangeInclusive<u16> = 0x1301..=0x1305;
+
 impl Hello {
+    /// Whether the client can take no certificate with an ECDSA key.
+    pub(in crate::gateway) fn wants_rsa(&self) -> bool {
+        let newest = self.versions.contains(&0x0304) && self.ciphers.iter().any(|cipher| CIPHERS_13.contains(cipher));
+        // Without the extension of TLS 1.2 the ciphers alone decide.
+        let signs = self.algorithms.is_empty() || self.algorithms.contains(&ECDSA);
+        let agrees = newest || self.ciphers.iter().any(|cipher| ECDSA_CIPHERS.contains(cipher));
+        // Of a hello that could not be read nothing is known.
+        let fits = signs && agrees;
+        !fits && !self.ciphers.is_empty()
+    }
+
     /// The fingerprint.
     pub(in crate::gateway) fn ja4(&self) -> String {
         let real = |list: &[u16]| list.iter().copied().filter(|value| !is_grease(*value)).collect::<Vec<_>>();
@@ -215,6 +233,30 @@ mod tests {
         let read = read(&bytes).expect("a hello");
         assert_eq!(read.name, b"a.b");
         assert_eq!(read.ja4(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn clients_without_elliptic_curves_are_told_by_their_hello() {
+        let list = |values: &[u16]| {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_be_bytes()).collect();
+            [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat()
+        };
+        let versions = |values: &[u16]| list(values).split_off(1);
+        for (ciphers, algorithms, offered, want) in [
+            (&[0x1301, 0xc02b, 0xc02f][..], &[0x0403, 0x0804][..], &[0x0304, 0x0303][..], false),
+            (&[0x1301, 0xc02f], &[0x0804, 0x0401], &[0x0304, 0x0303], true),
+            (&[0xc02f, 0xc030], &[0x0403, 0x0401], &[0x0303], true),
+            (&[0xc02f, 0x1301], &[0x0403], &[0x0303], true),
+            (&[0xc02b], &[], &[0x0303], false),
+        ] {
+            let mut extensions = vec![(VERSIONS, versions(offered))];
+            if !algorithms.is_empty() {
+                extensions.push((ALGORITHMS, list(algorithms)));
+            }
+            let read = read(&hello(ciphers, &extensions)).expect("a hello");
+            assert_eq!(read.wants_rsa(), want, "{ciphers:x?} {algorithms:x?}");
+        }
+        assert!(!Hello::default().wants_rsa(), "what could not be read");
     }
 
     proptest! {

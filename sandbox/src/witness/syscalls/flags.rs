@@ -25,23 +25,33 @@ macro_rules! flag_sets {
 }
 
 impl FlagSet {
-    /// Writes the names that `value` has in this set, joined by `|`; what has no name stays a
-    /// hexadecimal number.
-    pub fn show(&self, value: u64, w: &mut dyn Write) -> fmt::Result {
+    /// Hands over each name that `value` has in this set; returns the bits that have none.
+    pub fn names(&self, value: u64, mut each: impl FnMut(&'static str)) -> u64 {
         // A set without a mask may still have a name for nothing at all, such as PROT_NONE.
         let whole = if self.mask == 0 { value } else { value & self.mask };
-        let name = self.values.iter().find(|(known, _)| *known == whole).map(|(_, name)| *name);
-        let (mut rest, mut separator) = (value, "");
-        if let Some(name) = name {
-            w.write_str(name)?;
-            (rest, separator) = (value & !whole, "|");
+        let mut rest = value;
+        if let Some((_, name)) = self.values.iter().find(|(known, _)| *known == whole) {
+            each(name);
+            rest &= !whole;
         }
         for (bits, name) in self.bits {
             if rest & bits == *bits {
-                write!(w, "{separator}{name}")?;
-                (rest, separator) = (rest & !bits, "|");
+                each(name);
+                rest &= !bits;
             }
         }
+        rest
+    }
+
+    /// Writes the names that `value` has in this set, joined by `|`; what has no name stays a
+    /// hexadecimal number.
+    pub fn show(&self, value: u64, w: &mut dyn Write) -> fmt::Result {
+        let (mut written, mut separator) = (Ok(()), "");
+        let rest = self.names(value, |name| {
+            written = written.and_then(|()| write!(w, "{separator}{name}"));
+            separator = "|";
+        });
+        written?;
         match (rest, separator) {
             (0, "") => w.write_char('0'),
             (0, _) => Ok(()),

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use belljar_sandbox::witness::syscalls::{self, Call, Category};
 use nix::fcntl::OFlag;
 
-use crate::store::{Object, Record, ops};
+use super::{Object, Record, ops};
 
 /// What a call does, as far as analysis cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub enum Act {
     /// Opens the object.
     Open {
         /// For reading.
@@ -42,6 +42,23 @@ pub(super) enum Act {
     Connect,
     /// Answers at the object.
     Bind,
+    /// Takes a connection that came to the object.
+    Accept,
+    /// Has memory in common with the processes it makes.
+    Share,
+    /// Has the memory in common that the first argument numbers; `write` when it can write there.
+    Attach {
+        /// Not read-only.
+        write: bool,
+    },
+    /// Hands a message to the queue that the first argument numbers.
+    Post,
+    /// Takes one from it.
+    Fetch,
+    /// Reads the memory of the process with this id.
+    Peek(u64),
+    /// Writes to it.
+    Poke(u64),
     /// Gives the object the target as its (second) name.
     Rename,
     /// Makes the object, a new name; its detail may name more.
@@ -67,6 +84,13 @@ enum Sort {
     OpenHow,
     /// A map of something, or of nothing.
     Map,
+    /// A segment of shared memory.
+    Attach,
+    /// One of what a tracer does.
+    Trace,
+    /// Memory of the process that the first argument names.
+    Peek,
+    Poke,
 }
 
 /// The sort of every call, by the number of its name in [`ops`].
@@ -76,7 +100,7 @@ static SORTS: LazyLock<Vec<Sort>> = LazyLock::new(|| {
 });
 
 /// What the call of this event does. `inner` is the call meant where another stands for it.
-pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
+pub fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
     let sort = match inner {
         Some(call) => sort(call),
         None => SORTS.get(usize::from(ops().of(record.kind))).copied().unwrap_or(Sort::Plain(Act::Other)),
@@ -87,6 +111,26 @@ pub(super) fn act(inner: Option<&Call>, record: &Record<'_>) -> Act {
         // struct open_how begins with the flags, 64 bits (openat2(2)).
         Sort::OpenHow => open(record.payload.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))),
         Sort::Map => map(record.args[2], record.args[3], record.object),
+        Sort::Peek => Act::Peek(record.args[0]),
+        Sort::Poke => Act::Poke(record.args[0]),
+        // PTRACE_PEEKTEXT and those behind it, PTRACE_POKETEXT and those behind it (sys/ptrace.h).
+        Sort::Trace => match record.args[0] {
+            1..=3 => Act::Peek(record.args[1]),
+            4..=6 => Act::Poke(record.args[1]),
+            _ => Act::Other,
+        },
+        // SHM_RDONLY (shmat(2)).
+        Sort::Attach => Act::Attach { write: record.args[2] & 0o10_000 == 0 },
+    }
+}
+
+/// The most that a call can do, whatever its arguments.
+pub fn possible(call: &Call) -> Act {
+    match sort(call) {
+        Sort::Plain(act) => act,
+        Sort::Open(_) | Sort::OpenHow => Act::Open { read: true, write: true, truncate: true },
+        Sort::Map => Act::Map { write: true },
+        Sort::Attach | Sort::Trace | Sort::Peek | Sort::Poke => Act::Other,
     }
 }
 
@@ -107,6 +151,13 @@ fn named(name: &str) -> Sort {
         "openat" => return Sort::Open(2),
         "openat2" => return Sort::OpenHow,
         "mmap" | "mmap2" => return Sort::Map,
+        "shmat" => return Sort::Attach,
+        "ptrace" => return Sort::Trace,
+        "process_vm_readv" => return Sort::Peek,
+        "process_vm_writev" => return Sort::Poke,
+        "msgsnd" => Act::Post,
+        "msgrcv" => Act::Fetch,
+        "accept" | "accept4" => Act::Accept,
         "creat" => Act::Open { read: false, write: true, truncate: true },
         "sendfile" | "sendfile64" => Act::Copy { object_is_destination: true },
         "splice" | "tee" | "copy_file_range" => Act::Copy { object_is_destination: false },
@@ -135,8 +186,10 @@ fn open(flags: u64) -> Act {
 
 /// PROT_WRITE is 2, MAP_SHARED 1, MAP_SHARED_VALIDATE 3 (mmap(2)).
 fn map(prot: u64, flags: u64, object: Option<&Object>) -> Act {
-    if object.is_none() {
-        return Act::Other;
+    let write = prot & 2 != 0 && flags & 1 != 0;
+    match object {
+        Some(_) => Act::Map { write },
+        None if write => Act::Share,
+        None => Act::Other,
     }
-    Act::Map { write: prot & 2 != 0 && flags & 1 != 0 }
 }
