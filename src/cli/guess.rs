@@ -130,7 +130,7 @@ const OPTIONS: Table = &[
     (&["--reveal", "--unmask"], "that is an option of `belljar events` and `belljar report`"),
     (&["--jsonl", "--csv", "--text", "--json"], "use --format text, --format jsonl (report: json) or --format csv"),
     (&["--format"], "use --json for a report on standard output; `belljar events` and `belljar report` have --format"),
-    (&["--speed", "--plain"], "the replay is not in this version"),
+    (&["--speed"], "it is an option of `belljar replay`"),
     (&["--no-color", "--color"], "set NO_COLOR=1 in the environment"),
 ];
 
