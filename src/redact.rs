@@ -89,6 +89,11 @@ impl Redactor {
         !self.spans(bytes, true).is_empty()
     }
 
+    /// The parts of a fragment that are to be masked, ascending: for who shows bytes one by one.
+    pub fn masked(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        self.spans(bytes, true)
+    }
+
     /// What is to be masked: ascending, disjoint.
     fn spans(&self, bytes: &[u8], fragment: bool) -> Vec<Range<usize>> {
         let Some(matcher) = &self.matcher else { return Vec::new() };

@@ -37,6 +37,14 @@ pub enum BundleError {
         /// Why not.
         source: io::Error,
     },
+    /// A note could not be written into the bundle.
+    #[error("cannot write {path}: {source}; nothing was noted")]
+    Note {
+        /// The file of notes.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// The bundle was given up after an earlier error.
     #[error("the recording was given up after an earlier error: {0}")]
     GivenUp(String),

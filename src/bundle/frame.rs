@@ -61,6 +61,8 @@ pub(crate) struct FrameFile {
     /// Whether the end mark was seen.
     ended: bool,
     damage: Option<String>,
+    /// The columns that are decoded; all of them where there is none.
+    columns: Option<Vec<usize>>,
 }
 
 impl FrameFile {
@@ -85,9 +87,35 @@ impl FrameFile {
             end: 0,
             ended: false,
             damage: None,
+            columns: None,
         };
         file.scan()?;
         Ok(file)
+    }
+
+    /// From now on decodes only the columns of these names: the others are not even decompressed.
+    pub(crate) fn only(&mut self, names: &[&str]) {
+        let fields = self.schema.fields().iter().enumerate();
+        let columns = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at).collect();
+        self.columns = Some(columns);
+        self.decoder = self.decoder.take().map(|decoder| self.projected(decoder));
+    }
+
+    fn projected(&self, decoder: FileDecoder) -> FileDecoder {
+        match &self.columns {
+            Some(columns) => decoder.with_projection(columns.clone()),
+            None => decoder,
+        }
+    }
+
+    /// How many rows the whole frames hold.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The number of the first row of a frame, and how many it holds.
+    pub(crate) fn frame(&self, index: usize) -> Option<(u64, usize)> {
+        self.frames.get(index).map(|frame| (frame.first, frame.rows as usize))
     }
 
     /// Indexes frames that have come since. Returns how many.
@@ -171,7 +199,7 @@ impl FrameFile {
                 };
                 self.check_schema(&schema)?;
                 // As read, not as expected: it carries the numbers of the dictionaries.
-                self.decoder = Some(FileDecoder::new(Arc::new(schema), MetadataVersion::V5));
+                self.decoder = Some(self.projected(FileDecoder::new(Arc::new(schema), MetadataVersion::V5)));
             }
             MessageHeader::DictionaryBatch if self.frames.is_empty() && self.dictionaries < MAX_DICTIONARIES => {
                 let data = message.header_as_dictionary_batch().and_then(|batch| batch.data());

@@ -11,18 +11,17 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
-use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch};
-use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ProcessKey, Witness};
+use arrow_array::Array as _;
+use belljar_sandbox::event::{Kind, ProcessKey};
 use belljar_sandbox::witness::syscalls::lookup;
 
 use super::BundleError;
+use super::columns::{Columns, EventRow, process_rows};
 use super::frame::FrameFile;
-use super::schema::{self, Words};
+use super::schema;
 use super::session::{SCHEMA, Session, State};
 use super::side::{Objects, Payloads, Side};
-use crate::store::{AssetSet, Object, Process, ProcessTable, Record, Verbs};
+use crate::store::{Object, Process, ProcessTable, Record};
 
 /// Decoded objects kept.
 const OBJECT_BYTES: usize = 32 << 20;
@@ -227,7 +226,7 @@ impl Reader {
             let batch = self.processes.batch(index)?;
             let rows =
                 process_rows(&batch).ok_or_else(|| self.processes.damaged_frame(index, "its columns are others"))?;
-            for process in rows {
+            for (_, process) in rows {
                 bytes += 256 + process.exe.len() + process.argv.len();
                 if let Some(old) = last.insert(process.key, process) {
                     bytes -= 256 + old.exe.len() + old.argv.len();
@@ -303,172 +302,4 @@ fn read_session(dir: &Path) -> Result<Option<Session>, BundleError> {
         expected: SCHEMA,
         reason: e.to_string(),
     })
-}
-
-/// The columns of a batch of events, found and typed once.
-struct Columns {
-    rows: usize,
-    seq: PrimitiveArray<UInt64Type>,
-    time: PrimitiveArray<UInt64Type>,
-    witness: WordColumn<Witness>,
-    kind: WordColumn<Kind>,
-    abi: WordColumn<Abi>,
-    nr: PrimitiveArray<UInt32Type>,
-    process: PrimitiveArray<UInt32Type>,
-    tid: PrimitiveArray<UInt32Type>,
-    args: [PrimitiveArray<UInt64Type>; 6],
-    result: PrimitiveArray<Int64Type>,
-    duration: PrimitiveArray<UInt64Type>,
-    decision: WordColumn<Decision>,
-    authority: WordColumn<Authority>,
-    object: PrimitiveArray<UInt32Type>,
-    target: PrimitiveArray<UInt32Type>,
-    detail: PrimitiveArray<UInt64Type>,
-    payload: PrimitiveArray<UInt64Type>,
-    bytes: PrimitiveArray<UInt64Type>,
-    verbs: PrimitiveArray<UInt8Type>,
-    assets: PrimitiveArray<UInt64Type>,
-}
-
-/// A column of words.
-struct WordColumn<T> {
-    keys: PrimitiveArray<UInt8Type>,
-    values: Vec<Option<T>>,
-}
-
-impl<T: Copy> WordColumn<T> {
-    fn new(batch: &RecordBatch, name: &str, words: Words<T>) -> Option<Self> {
-        let column: &DictionaryArray<UInt8Type> = batch.column_by_name(name)?.as_dictionary_opt()?;
-        let values = schema::values(words, column.values().as_string_opt::<i32>()?);
-        Some(Self { keys: column.keys().clone(), values })
-    }
-
-    fn get(&self, row: usize) -> Option<T> {
-        self.values.get(usize::from(option(&self.keys, row)?)).copied().flatten()
-    }
-}
-
-/// One row of `events.arrows`.
-struct EventRow {
-    seq: u64,
-    time_ns: u64,
-    witness: Witness,
-    kind: Kind,
-    process: ProcessKey,
-    tid: u32,
-    args: [u64; 6],
-    result: Option<i64>,
-    duration_ns: Option<u64>,
-    decision: Decision,
-    authority: Authority,
-    object: Option<u32>,
-    target: Option<u32>,
-    detail: Option<u64>,
-    payload: Option<u64>,
-    bytes: u64,
-    verbs: Verbs,
-    assets: AssetSet,
-}
-
-fn column<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<PrimitiveArray<T>> {
-    batch.column_by_name(name)?.as_primitive_opt::<T>().cloned()
-}
-
-/// A value of a column, `None` where it is null (or there is no such row).
-fn option<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
-    (row < column.len() && column.is_valid(row)).then(|| column.value(row))
-}
-
-impl Columns {
-    fn new(batch: &RecordBatch) -> Option<Self> {
-        Some(Self {
-            rows: batch.num_rows(),
-            seq: column(batch, "seq")?,
-            time: column(batch, "time_ns")?,
-            witness: WordColumn::new(batch, "witness", schema::WITNESSES)?,
-            kind: WordColumn::new(batch, "kind", schema::KINDS)?,
-            abi: WordColumn::new(batch, "abi", schema::ABIS)?,
-            nr: column(batch, "nr")?,
-            process: column(batch, "process")?,
-            tid: column(batch, "tid")?,
-            args: [
-                column(batch, "a0")?,
-                column(batch, "a1")?,
-                column(batch, "a2")?,
-                column(batch, "a3")?,
-                column(batch, "a4")?,
-                column(batch, "a5")?,
-            ],
-            result: column(batch, "result")?,
-            duration: column(batch, "duration_ns")?,
-            decision: WordColumn::new(batch, "decision", schema::DECISIONS)?,
-            authority: WordColumn::new(batch, "authority", schema::AUTHORITIES)?,
-            object: column(batch, "object")?,
-            target: column(batch, "target")?,
-            detail: column(batch, "detail")?,
-            payload: column(batch, "payload")?,
-            bytes: column(batch, "bytes")?,
-            verbs: column(batch, "verbs")?,
-            assets: column(batch, "assets")?,
-        })
-    }
-
-    /// A row; `None` when it holds a word that is not ours.
-    fn event(&self, row: usize) -> Option<EventRow> {
-        let kind = match self.kind.get(row)? {
-            Kind::Call { .. } => Kind::Call { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
-            Kind::Counted { .. } => Kind::Counted { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
-            other => other,
-        };
-        let mut args = [0; 6];
-        for (arg, column) in args.iter_mut().zip(&self.args) {
-            *arg = option(column, row)?;
-        }
-        Some(EventRow {
-            seq: option(&self.seq, row)?,
-            time_ns: option(&self.time, row)?,
-            witness: self.witness.get(row)?,
-            kind,
-            process: ProcessKey(option(&self.process, row)?),
-            tid: option(&self.tid, row)?,
-            args,
-            result: option(&self.result, row),
-            duration_ns: option(&self.duration, row),
-            decision: self.decision.get(row)?,
-            authority: self.authority.get(row)?,
-            object: option(&self.object, row),
-            target: option(&self.target, row),
-            detail: option(&self.detail, row),
-            payload: option(&self.payload, row),
-            bytes: option(&self.bytes, row)?,
-            verbs: Verbs(option(&self.verbs, row)?),
-            assets: AssetSet(option(&self.assets, row)?),
-        })
-    }
-}
-
-fn process_rows(batch: &RecordBatch) -> Option<Vec<Process>> {
-    let key = column::<UInt32Type>(batch, "key")?;
-    let parent = column::<UInt32Type>(batch, "parent")?;
-    let pid = column::<UInt32Type>(batch, "pid")?;
-    let host_pid = column::<UInt32Type>(batch, "host_pid")?;
-    let exe = batch.column_by_name("exe")?.as_binary_opt::<i32>()?;
-    let argv = batch.column_by_name("argv")?.as_binary_opt::<i32>()?;
-    let started = column::<UInt64Type>(batch, "started_ns")?;
-    let ended = column::<UInt64Type>(batch, "ended_ns")?;
-    let status = column::<Int32Type>(batch, "status")?;
-    (0..batch.num_rows())
-        .map(|row| {
-            Some(Process {
-                key: ProcessKey(option(&key, row)?),
-                parent: option(&parent, row).map(ProcessKey),
-                pid: option(&pid, row)?,
-                host_pid: option(&host_pid, row)?,
-                exe: exe.value(row).to_vec(),
-                argv: argv.value(row).to_vec(),
-                started_ns: option(&started, row)?,
-                ended: option(&ended, row).map(|time| (time, option(&status, row))),
-            })
-        })
-        .collect()
 }

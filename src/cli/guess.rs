@@ -19,15 +19,11 @@ fn find(table: Table, name: &str) -> Option<&'static str> {
 }
 
 const COMMANDS: Table = &[
-    (
-        &["run", "live", "tui", "watch"],
-        "the live screen is not in this version; use `belljar record -- CMD`, then `belljar report BUNDLE`",
-    ),
-    (&["replay", "play"], "the replay is not in this version; `belljar events BUNDLE` prints what was recorded"),
+    (&["live", "tui", "watch"], "use `belljar run -- CMD`, or `belljar replay BUNDLE`"),
+    (&["play"], "use `belljar replay BUNDLE`"),
     (&["export"], "not in this version; `belljar events BUNDLE --format jsonl` (or csv) hands events to other tools"),
     (&["compare", "diff"], "not in this version; compare the outputs of `belljar report BUNDLE --format json`"),
     (&["seal", "verify", "sign"], "not in this version"),
-    (&["demo"], "not in this version; `belljar record -- CMD` needs no preparation"),
     (&["exec", "start", "trace", "strace", "rec", "capture"], "use `belljar record -- CMD`"),
     (
         &["show", "log", "logs", "list", "ls", "cat", "dump", "filter", "query"],
@@ -134,7 +130,7 @@ const OPTIONS: Table = &[
     (&["--reveal", "--unmask"], "that is an option of `belljar events` and `belljar report`"),
     (&["--jsonl", "--csv", "--text", "--json"], "use --format text, --format jsonl (report: json) or --format csv"),
     (&["--format"], "use --json for a report on standard output; `belljar events` and `belljar report` have --format"),
-    (&["--speed", "--plain"], "the replay is not in this version"),
+    (&["--speed"], "it is an option of `belljar replay`"),
     (&["--no-color", "--color"], "set NO_COLOR=1 in the environment"),
 ];
 

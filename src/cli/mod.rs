@@ -5,6 +5,7 @@
 //! failed, 127 subject not found.
 
 mod completions;
+mod demo;
 mod doctor;
 pub mod error;
 mod events;
@@ -15,7 +16,9 @@ pub mod output;
 mod planted;
 mod profile;
 mod record;
+mod replay;
 mod report;
+mod run;
 
 use std::process::ExitCode;
 
@@ -30,12 +33,16 @@ pub fn main() -> ExitCode {
         Err(error) => return error::usage(&error),
     };
     let code = match cli.command {
-        Command::Record(args) => record::run(*args),
+        Command::Run(args) => run::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Events(args) => events::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Profile(command) => profile::run(command),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(&args),
+        Command::Config => replay::config(),
         Command::Man => man::run(),
     };
     code.map_or_else(|error| error::report(&error), ExitCode::from)

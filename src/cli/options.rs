@@ -30,7 +30,10 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  belljar demo                                  see what there is to be seen
+  belljar run -- ./installer                    run it, and watch what it does
   belljar record -- ./installer --silent        run it, record it, say what it did
+  belljar replay installer-*.belljar            watch it again
   belljar report installer-*.belljar            say it again, later
   belljar events installer-*.belljar --filter 'class:identity verb:transmit'
   belljar doctor                                what this machine can do
@@ -47,8 +50,14 @@ Exit codes of record and report:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a program under glass and watch on the screen what it tries to do
+    Run(Box<RunArgs>),
     /// Run a program under glass and record what it tries to do
     Record(Box<RecordArgs>),
+    /// Watch a recording on the screen
+    Replay(ReplayArgs),
+    /// Watch a recording that comes with belljar, in which everything happens
+    Demo(DemoArgs),
     /// Print the events of a recording
     Events(EventsArgs),
     /// Print the verdict of a recording, with its evidence
@@ -60,6 +69,11 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Print the configuration file: colours, mouse and keys of the screen
+    #[command(
+        long_about = "Print the configuration file with what is so without one: colours, mouse and keys of the screen.\n\nExample:\n  mkdir -p ~/.config/belljar && belljar config > ~/.config/belljar/config.toml"
+    )]
+    Config,
     /// Print the manual page
     #[command(long_about = "Print the manual page, in the format of man(7).\n\nExample:\n  belljar man | man -l -")]
     Man,
@@ -184,6 +198,63 @@ pub struct RecordArgs {
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
+}
+
+/// Options of `belljar run`: those of `record`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  belljar run -- ./installer
+  belljar run -p server -- python3 agent.py
+  belljar run --plain -- ./app | tee app.log
+
+In view 8 the program's own terminal is shown; Enter gives it the keyboard, Ctrl-] takes it back. F freezes
+the program, K ends it, q leaves. What was recorded can be watched again with `belljar replay`.")]
+pub struct RunArgs {
+    /// What `record` takes.
+    #[command(flatten)]
+    pub record: RecordArgs,
+
+    /// No screen: one sentence for each event that touches client data
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// Options of `belljar replay`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  belljar replay app.belljar
+  belljar replay app.belljar --speed 10
+  belljar replay app.belljar --plain | less
+
+Space plays and pauses, ] and [ go to the next and previous event that touches client data, / filters, ? explains
+the keys. A recording that is still being made can be watched, too.")]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "BUNDLE", value_hint = ValueHint::DirPath)]
+    pub bundle: PathBuf,
+
+    /// How fast it plays: from 0.1 to 1000 times
+    #[arg(long, value_name = "X", default_value = "1", value_parser = speed)]
+    pub speed: f64,
+
+    /// No screen: one sentence for each event that touches client data
+    #[arg(long)]
+    pub plain: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches(['x', 'X']).parse::<f64>().ok();
+    number.filter(|speed| (0.1..=1000.0).contains(speed)).ok_or_else(|| "it can be from 0.1 to 1000".to_owned())
+}
+
+/// Options of `belljar demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// No screen: one sentence for each event that touches client data
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// How events are printed.

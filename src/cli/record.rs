@@ -17,34 +17,14 @@ use crate::session::{self, Request, SessionError, Status};
 /// How often the line of progress changes.
 const REFRESH: Duration = Duration::from_millis(200);
 
-pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
+pub(super) fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let talk = Talk::new(args.quiet, args.verbose);
     let json = args.json;
-    let request = Request {
-        stdin: stdin(),
-        // What the subject prints is recorded, not shown: a common size for everybody.
-        terminal: (80, 24),
-        witness: args.witness,
-        ebpf_ring: args.ebpf_ring,
-        ebpf_no_freeze: args.ebpf_no_freeze,
-        tls_probes: args.tls_probes,
-        command: args.command,
-        profile: args.profile,
-        declaration: args.declaration,
-        seed: args.seed,
-        output: args.output,
-        binds: args.binds,
-        workdir: args.workdir,
-        env: args.env,
-        user: args.user,
-        rootfs: args.rootfs,
-        allow_hosts: args.allow_host,
-        timeout: args.timeout,
-        payload: args.payload,
-    };
+    // What the subject prints is recorded, not shown: a common size for everybody.
+    let request = request(args, stdin(), (80, 24));
     let prepared = session::prepare(request).map_err(coded)?;
     talk.say(&format!("recording to {}", prepared.output.display()));
-    let ended = session::run(prepared, &|status| match status {
+    let ended = session::run(prepared, &std::sync::Arc::default(), &|status| match status {
         Status::Note(note) => talk.say(note),
         Status::Detail(text) => talk.detail(text),
         Status::Progress(progress) => talk.progress(progress),
@@ -64,8 +44,33 @@ pub(super) fn run(args: RecordArgs) -> anyhow::Result<u8> {
     Ok(ended.outcome.verdict.exit_code())
 }
 
+/// What `record` and `run` ask for alike.
+pub(super) fn request(args: &RecordArgs, stdin: Stdin, terminal: (u16, u16)) -> Request {
+    Request {
+        stdin,
+        terminal,
+        witness: args.witness,
+        ebpf_ring: args.ebpf_ring,
+        ebpf_no_freeze: args.ebpf_no_freeze,
+        tls_probes: args.tls_probes,
+        command: args.command.clone(),
+        profile: args.profile.clone(),
+        declaration: args.declaration.clone(),
+        seed: args.seed,
+        output: args.output.clone(),
+        binds: args.binds.clone(),
+        workdir: args.workdir.clone(),
+        env: args.env.clone(),
+        user: args.user.clone(),
+        rootfs: args.rootfs.clone(),
+        allow_hosts: args.allow_host.clone(),
+        timeout: args.timeout,
+        payload: args.payload,
+    }
+}
+
 /// What the caller got wrong has an exit code of its own.
-fn coded(error: SessionError) -> anyhow::Error {
+pub(super) fn coded(error: SessionError) -> anyhow::Error {
     match &error {
         SessionError::Jail(JailError::NotFound { .. }) => Failure::not_found(error.to_string()).into(),
         SessionError::Profile(_) | SessionError::Request(_) | SessionError::Bundle(BundleError::Exists { .. }) => {

@@ -5,6 +5,7 @@
 //! the witnesses and the terminal have threads of their own.
 
 mod calls;
+mod controls;
 mod place;
 mod prepare;
 mod signals;
@@ -38,6 +39,7 @@ use calls::{Calls, Choice};
 use traces::Watched;
 
 pub use calls::Wanted;
+pub use controls::Controls;
 pub use prepare::{FULL, Prepared, Request, prepare};
 
 /// Events and bytes that may wait for ingest before the subject has to.
@@ -130,7 +132,12 @@ enum Stop {
 }
 
 /// Holds a session: builds the jail, lets the subject run, records and concludes.
-pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<Ended, SessionError> {
+/// `controls` is the analyst's hand on the subject meanwhile.
+pub fn run(
+    prepared: Prepared,
+    controls: &Arc<Controls>,
+    tell: &(dyn Fn(Status<'_>) + Sync),
+) -> Result<Ended, SessionError> {
     let own = |what| move |cause| SessionError::Own { what, cause };
     let mut signals = signals::Signals::block().map_err(own("watch for signals"))?;
     let Prepared { spec, mut header, rules, output, payload, gateway, notes, witness, settings } = prepared;
@@ -168,7 +175,7 @@ pub fn run(prepared: Prepared, tell: &(dyn Fn(Status<'_>) + Sync)) -> Result<End
         |_| SessionError::Own { what: "prepare the recording", cause: std::io::Error::other("its thread failed") };
     let (mut writer, layer_log, analysis, header) = made.map_err(failed)??;
     let mut watched = Watched { analysis: analysis.captured(header.capture_limit), programs: BTreeSet::new() };
-    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload, gateway };
+    let mut recording = Recording { writer: &mut writer, watched: &mut watched, layer_log, payload, gateway, controls };
     let outcome =
         begun.and_then(|(jail, choice)| hold(jail, choice, &spec, &mut signals, start_ns, tell, &mut recording));
     match outcome {
@@ -225,6 +232,7 @@ struct Recording<'a> {
     layer_log: LayerLog,
     payload: usize,
     gateway: prepare::Gateway,
+    controls: &'a Arc<Controls>,
 }
 
 /// What a session that has been held leaves for its conclusion.
@@ -255,7 +263,7 @@ fn hold(
     for note in &notes {
         tell(Status::Note(note));
     }
-    let Recording { writer, watched, layer_log, payload, gateway } = recording;
+    let Recording { writer, watched, layer_log, payload, gateway, controls } = recording;
     let capture = writer.traffic()?;
     let options = ingest::Options { payload: *payload };
     let mut held = std::thread::scope(|scope| {
@@ -270,7 +278,8 @@ fn hold(
             })
             .map_err(own("start the recording's thread"))?;
         let terminal = jail.take_terminal().ok_or_else(missing("take the subject's terminal"))?;
-        let terminal = terminal::Terminal::start(terminal, Arc::clone(&queue), start_ns)
+        controls.open(terminal.try_clone().map_err(own("keep the subject's terminal"))?);
+        let terminal = terminal::Terminal::start(terminal, Arc::clone(&queue), Arc::clone(controls), start_ns)
             .map_err(own("read the subject's terminal"))?;
         if let Some(stdin) = jail.take_stdin() {
             terminal::pass_stdin(stdin).map_err(own("pass standard input on"))?;
@@ -287,7 +296,8 @@ fn hold(
             queue: Arc::clone(&queue),
         })?;
         jail.go();
-        let waited = wait(&mut jail, signals, spec.limits.time);
+        let waited = wait(&mut jail, signals, spec.limits.time, controls, &queue, start_ns);
+        controls.close();
         let stop = match waited {
             Ok(stop) => stop,
             Err(error) => {
@@ -367,17 +377,34 @@ fn wait(
     jail: &mut Jail,
     signals: &mut signals::Signals,
     limit: Option<Duration>,
+    controls: &Controls,
+    queue: &Queue,
+    start_ns: u64,
 ) -> Result<Option<Stop>, SessionError> {
     let begun = Instant::now();
+    let freezer = jail.cgroup().freezer();
     let (mut first_ended, mut stop) = (None, None);
     loop {
         if jail.wait(LOOK)? {
             return Ok(stop);
         }
+        if let Some(frozen) = controls.freeze_wanted() {
+            let done = freezer.as_ref().is_some_and(|freezer| freezer.set(frozen));
+            controls.set_frozen(frozen && done);
+            let note = match (done, frozen) {
+                (true, true) => "the analyst froze the subject",
+                (true, false) => "the analyst let the subject go on",
+                (false, _) => "the subject cannot be frozen: it has no control group of its own",
+            };
+            let _ = push_note(queue, note, start_ns); // told by ingest's own error
+        }
+        if let Some((columns, rows)) = controls.new_size() {
+            let _ = push_size(queue, columns, rows, start_ns);
+        }
         if jail.exit().is_some() {
             first_ended.get_or_insert_with(Instant::now);
         }
-        let due = if signals.interrupted() {
+        let due = if signals.interrupted() || controls.kill_wanted() {
             Some(Stop::Interrupt)
         } else if limit.is_some_and(|limit| begun.elapsed() >= limit) {
             Some(Stop::Timeout)
@@ -387,6 +414,11 @@ fn wait(
         if stop.is_none() && due.is_some() {
             stop = due;
             jail.kill();
+            if controls.frozen() {
+                // What is frozen dies only once it is let go.
+                let _ = freezer.as_ref().is_some_and(|freezer| freezer.set(false));
+                controls.set_frozen(false);
+            }
         }
     }
 }
@@ -401,6 +433,17 @@ fn say(stop: Stop, limit: Option<Duration>) -> String {
             format!("processes that outlived the subject's first one were ended after {} s", LINGER.as_secs())
         }
     }
+}
+
+/// The size of the subject's terminal from now on, as [`Kind::Notice`] says it: `args[0]` columns, `args[1]` rows.
+fn push_size(queue: &Queue, columns: u16, rows: u16, start_ns: u64) -> Result<(), belljar_sandbox::event::Closed> {
+    queue.push(|batch| {
+        let now = monotonic_ns().saturating_sub(start_ns);
+        let mut event = Event::new(now, Witness::Jail, Kind::Notice, ProcessKey(0), 0);
+        event.args = [columns.into(), rows.into(), 0, 0, 0, 0];
+        event.detail = batch.put(format!("the terminal has {columns} columns and {rows} rows now").as_bytes());
+        batch.events.push(event);
+    })
 }
 
 fn push_note(queue: &Queue, note: &str, start_ns: u64) -> Result<(), belljar_sandbox::event::Closed> {

@@ -89,6 +89,18 @@ pub struct Prepared {
     pub(super) settings: Settings,
 }
 
+impl Prepared {
+    /// What is planted, values included: what a screen masks.
+    pub fn assets(&self) -> &[belljar_sandbox::decoy::Asset] {
+        &self.spec.assets
+    }
+
+    /// By which rules it is judged.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
 /// The world outside: who vouches for it, and what the profile says of it.
 pub(super) struct Gateway {
     pub(super) authority: Arc<Authority>,

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use super::Controls;
 use belljar_sandbox::event::{Closed, Event, Kind, ObjectKind, ProcessKey, Queue, Witness};
 use belljar_sandbox::jail::monotonic_ns;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -24,11 +25,16 @@ const HUNG_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 impl Terminal {
     /// Starts reading. The master stays open until [`Terminal::finish`]: closing it would hang up
     /// on a subject that has closed its own side.
-    pub(super) fn start(master: OwnedFd, queue: Arc<Queue>, start_ns: u64) -> std::io::Result<Self> {
+    pub(super) fn start(
+        master: OwnedFd,
+        queue: Arc<Queue>,
+        controls: Arc<Controls>,
+        start_ns: u64,
+    ) -> std::io::Result<Self> {
         let (ended, done) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let reader = std::thread::Builder::new()
             .name("belljar-terminal".into())
-            .spawn(move || read(master, &queue, start_ns, &ended))?;
+            .spawn(move || read(master, &queue, &controls, start_ns, &ended))?;
         Ok(Self { done, reader })
     }
 
@@ -40,7 +46,7 @@ impl Terminal {
     }
 }
 
-fn read(master: OwnedFd, queue: &Queue, start_ns: u64, ended: &OwnedFd) {
+fn read(master: OwnedFd, queue: &Queue, controls: &Controls, start_ns: u64, ended: &OwnedFd) {
     let mut master = File::from(master);
     let mut buffer = vec![0; 32 << 10];
     loop {
@@ -52,7 +58,9 @@ fn read(master: OwnedFd, queue: &Queue, start_ns: u64, ended: &OwnedFd) {
         if screen.contains(PollFlags::IN) {
             match master.read(&mut buffer) {
                 Ok(n @ 1..) => {
-                    if push(queue, start_ns, buffer.get(..n).unwrap_or_default()).is_err() {
+                    let bytes = buffer.get(..n).unwrap_or_default();
+                    controls.printed(bytes);
+                    if push(queue, start_ns, bytes).is_err() {
                         return;
                     }
                     continue;

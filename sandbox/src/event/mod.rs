@@ -116,7 +116,8 @@ pub enum Kind {
     TerminalOutput,
     /// `args[0]` events were lost here by `witness`, for the reason in `detail`.
     Lost,
-    /// The jail says something of itself in `detail` (UTF-8).
+    /// The jail says something of itself in `detail` (UTF-8); of the terminal's new size with `args[0]` columns and
+    /// `args[1]` rows, which are 0 in all others.
     Notice,
     /// Something the gateway saw on the jail's network; see [`Traffic`].
     Traffic(Traffic),

@@ -1,0 +1,201 @@
+//! The columns of a bundle's batches, found and typed once, and one row of them as values.
+//!
+//! A batch may have been read with a part of its columns only, when many are looked through for little: what was not
+//! read is then as if it were not there. `FrameFile` has checked that the file itself has all columns.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
+use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch};
+use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ProcessKey, Witness};
+
+use super::schema::{self, Words};
+use crate::store::{AssetSet, Process, Verbs};
+
+/// The columns of a batch of events, found and typed once.
+pub(super) struct Columns {
+    pub(super) rows: usize,
+    seq: PrimitiveArray<UInt64Type>,
+    time: PrimitiveArray<UInt64Type>,
+    witness: WordColumn<Witness>,
+    kind: WordColumn<Kind>,
+    abi: WordColumn<Abi>,
+    nr: PrimitiveArray<UInt32Type>,
+    process: PrimitiveArray<UInt32Type>,
+    tid: PrimitiveArray<UInt32Type>,
+    args: [PrimitiveArray<UInt64Type>; 6],
+    result: PrimitiveArray<Int64Type>,
+    duration: PrimitiveArray<UInt64Type>,
+    decision: WordColumn<Decision>,
+    authority: WordColumn<Authority>,
+    object: PrimitiveArray<UInt32Type>,
+    target: PrimitiveArray<UInt32Type>,
+    detail: PrimitiveArray<UInt64Type>,
+    payload: PrimitiveArray<UInt64Type>,
+    bytes: PrimitiveArray<UInt64Type>,
+    verbs: PrimitiveArray<UInt8Type>,
+    assets: PrimitiveArray<UInt64Type>,
+}
+
+/// A column of words.
+struct WordColumn<T> {
+    keys: PrimitiveArray<UInt8Type>,
+    values: Vec<Option<T>>,
+}
+
+impl<T: Copy> WordColumn<T> {
+    fn new(batch: &RecordBatch, name: &str, words: Words<T>) -> Option<Self> {
+        let Some(column) = batch.column_by_name(name) else {
+            let values = words.iter().map(|(value, _)| Some(*value)).collect();
+            return Some(Self { keys: PrimitiveArray::from_value(0, batch.num_rows()), values });
+        };
+        let column: &DictionaryArray<UInt8Type> = column.as_dictionary_opt()?;
+        let values = schema::values(words, column.values().as_string_opt::<i32>()?);
+        Some(Self { keys: column.keys().clone(), values })
+    }
+
+    fn get(&self, row: usize) -> Option<T> {
+        self.values.get(usize::from(option(&self.keys, row)?)).copied().flatten()
+    }
+}
+
+/// One row of `events.arrows`.
+pub(super) struct EventRow {
+    pub(super) seq: u64,
+    pub(super) time_ns: u64,
+    pub(super) witness: Witness,
+    pub(super) kind: Kind,
+    pub(super) process: ProcessKey,
+    pub(super) tid: u32,
+    pub(super) args: [u64; 6],
+    pub(super) result: Option<i64>,
+    pub(super) duration_ns: Option<u64>,
+    pub(super) decision: Decision,
+    pub(super) authority: Authority,
+    pub(super) object: Option<u32>,
+    pub(super) target: Option<u32>,
+    pub(super) detail: Option<u64>,
+    pub(super) payload: Option<u64>,
+    pub(super) bytes: u64,
+    pub(super) verbs: Verbs,
+    pub(super) assets: AssetSet,
+}
+
+/// A column; all zero where the batch was read without it.
+fn column<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<PrimitiveArray<T>> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Some(PrimitiveArray::from_value(T::Native::default(), batch.num_rows()));
+    };
+    column.as_primitive_opt::<T>().cloned()
+}
+
+/// A column whose values may be missing; all of them are where the batch was read without it.
+fn nullable<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<PrimitiveArray<T>> {
+    if batch.column_by_name(name).is_some() {
+        column(batch, name)
+    } else {
+        Some(PrimitiveArray::new_null(batch.num_rows()))
+    }
+}
+
+/// A value of a column, `None` where it is null (or there is no such row).
+fn option<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    (row < column.len() && column.is_valid(row)).then(|| column.value(row))
+}
+
+impl Columns {
+    /// `None` when the batch has other columns than ours.
+    pub(super) fn new(batch: &RecordBatch) -> Option<Self> {
+        Some(Self {
+            rows: batch.num_rows(),
+            seq: column(batch, "seq")?,
+            time: column(batch, "time_ns")?,
+            witness: WordColumn::new(batch, "witness", schema::WITNESSES)?,
+            kind: WordColumn::new(batch, "kind", schema::KINDS)?,
+            abi: WordColumn::new(batch, "abi", schema::ABIS)?,
+            nr: column(batch, "nr")?,
+            process: column(batch, "process")?,
+            tid: column(batch, "tid")?,
+            args: [
+                column(batch, "a0")?,
+                column(batch, "a1")?,
+                column(batch, "a2")?,
+                column(batch, "a3")?,
+                column(batch, "a4")?,
+                column(batch, "a5")?,
+            ],
+            result: nullable(batch, "result")?,
+            duration: nullable(batch, "duration_ns")?,
+            decision: WordColumn::new(batch, "decision", schema::DECISIONS)?,
+            authority: WordColumn::new(batch, "authority", schema::AUTHORITIES)?,
+            object: nullable(batch, "object")?,
+            target: nullable(batch, "target")?,
+            detail: nullable(batch, "detail")?,
+            payload: nullable(batch, "payload")?,
+            bytes: column(batch, "bytes")?,
+            verbs: column(batch, "verbs")?,
+            assets: column(batch, "assets")?,
+        })
+    }
+
+    /// A row; `None` when it holds a word that is not ours.
+    pub(super) fn event(&self, row: usize) -> Option<EventRow> {
+        let kind = match self.kind.get(row)? {
+            Kind::Call { .. } => Kind::Call { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
+            Kind::Counted { .. } => Kind::Counted { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
+            other => other,
+        };
+        let mut args = [0; 6];
+        for (arg, column) in args.iter_mut().zip(&self.args) {
+            *arg = option(column, row)?;
+        }
+        Some(EventRow {
+            seq: option(&self.seq, row)?,
+            time_ns: option(&self.time, row)?,
+            witness: self.witness.get(row)?,
+            kind,
+            process: ProcessKey(option(&self.process, row)?),
+            tid: option(&self.tid, row)?,
+            args,
+            result: option(&self.result, row),
+            duration_ns: option(&self.duration, row),
+            decision: self.decision.get(row)?,
+            authority: self.authority.get(row)?,
+            object: option(&self.object, row),
+            target: option(&self.target, row),
+            detail: option(&self.detail, row),
+            payload: option(&self.payload, row),
+            bytes: option(&self.bytes, row)?,
+            verbs: Verbs(option(&self.verbs, row)?),
+            assets: AssetSet(option(&self.assets, row)?),
+        })
+    }
+}
+
+/// The rows of a batch of `processes.arrows`, each with the number of the event that changed it.
+pub(super) fn process_rows(batch: &RecordBatch) -> Option<Vec<(u64, Process)>> {
+    let seq = column::<UInt64Type>(batch, "seq")?;
+    let key = column::<UInt32Type>(batch, "key")?;
+    let parent = column::<UInt32Type>(batch, "parent")?;
+    let pid = column::<UInt32Type>(batch, "pid")?;
+    let host_pid = column::<UInt32Type>(batch, "host_pid")?;
+    let exe = batch.column_by_name("exe")?.as_binary_opt::<i32>()?;
+    let argv = batch.column_by_name("argv")?.as_binary_opt::<i32>()?;
+    let started = column::<UInt64Type>(batch, "started_ns")?;
+    let ended = column::<UInt64Type>(batch, "ended_ns")?;
+    let status = column::<Int32Type>(batch, "status")?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let process = Process {
+                key: ProcessKey(option(&key, row)?),
+                parent: option(&parent, row).map(ProcessKey),
+                pid: option(&pid, row)?,
+                host_pid: option(&host_pid, row)?,
+                exe: exe.value(row).to_vec(),
+                argv: argv.value(row).to_vec(),
+                started_ns: option(&started, row)?,
+                ended: option(&ended, row).map(|time| (time, option(&status, row))),
+            };
+            Some((option(&seq, row)?, process))
+        })
+        .collect()
+}

@@ -1,0 +1,355 @@
+//! Looks through a recording once, from its first event to the last, and counts: in columns, without what the events
+//! point to but the names of things that are listed. What has been counted is shared every so often, so that the
+//! screen shows at once what there is and fills as more is known.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind, Protocol, Traffic};
+use belljar_sandbox::witness::syscalls::{Category, lookup};
+use foldhash::fast::RandomState;
+
+use super::Shared;
+use super::known::{FileUse, Known, Peer, ProcessUse};
+use crate::analysis::finding::Finding;
+use crate::bundle::{Access, Brief, BundleError, Look, Reader, State};
+use crate::store::{AssetSet, Object, Verbs};
+
+/// Shortest time between two states shared; longer where making one takes longer.
+const SHARE: Duration = Duration::from_millis(100);
+/// How often a running recording is looked at.
+const FOLLOW: Duration = Duration::from_millis(80);
+/// Most things listed, and processes: what comes after is counted.
+const MAX_THINGS: usize = 60_000;
+const MAX_PROCESSES: usize = 50_000;
+/// Most destinations listed.
+const MAX_PEERS: usize = 5_000;
+/// Rows kept of one destination.
+const MAX_ROWS: usize = 64;
+
+pub(super) fn run(dir: &Path, reader: Reader, known: &Shared<Known>, stop: &AtomicBool) {
+    let first = (*known.get()).clone();
+    let mut index = Index { known: first, ..Index::new(Known::begin(&reader, 0)) };
+    if let Err(error) = index.run(dir, reader, known, stop) {
+        index.known.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));
+        known.set(index.known);
+    }
+}
+
+/// One thing that events are about, by its number.
+struct Thing {
+    object: Arc<Object>,
+    file: Option<FileUse>,
+    peer: Option<Peer>,
+    /// The name of this address.
+    alias: Option<u32>,
+}
+
+struct Index {
+    known: Known,
+    things: HashMap<u32, Thing, RandomState>,
+    processes: HashMap<u32, ProcessUse, RandomState>,
+}
+
+impl Index {
+    fn new(known: Known) -> Self {
+        Self { known, things: HashMap::default(), processes: HashMap::default() }
+    }
+
+    fn run(
+        &mut self,
+        dir: &Path,
+        mut reader: Reader,
+        known: &Shared<Known>,
+        stop: &AtomicBool,
+    ) -> Result<(), BundleError> {
+        let mut access = Access::open(dir, Look { objects: true, bytes: false, numbers: true })?;
+        let mut next = 0;
+        let (mut shared, mut pause) = (Instant::now(), Duration::ZERO);
+        loop {
+            // Before the events: what comes after the last look belongs to a session that still ran.
+            let running = reader.state() == State::Running;
+            let mut briefs: Vec<Brief> = Vec::new();
+            while next < access.batches() && !stop.load(Ordering::Relaxed) {
+                briefs.clear();
+                access.each_brief(next, |brief| briefs.push(*brief))?;
+                if let Some(first) = briefs.first() {
+                    Arc::make_mut(&mut self.known.starts).push((first.row, first.time_ns));
+                }
+                for brief in &briefs {
+                    self.count(brief, &mut access)?;
+                }
+                next += 1;
+                if shared.elapsed() >= pause {
+                    let begun = Instant::now();
+                    self.share(&access, &reader, known)?;
+                    (shared, pause) = (Instant::now(), SHARE.max(begun.elapsed() * 10));
+                }
+            }
+            self.share(&access, &reader, known)?;
+            if stop.load(Ordering::Relaxed) || !running {
+                return Ok(());
+            }
+            std::thread::sleep(FOLLOW);
+            reader.poll()?;
+            access.poll()?;
+        }
+    }
+
+    fn count(&mut self, brief: &Brief, access: &mut Access) -> Result<(), BundleError> {
+        let known = &mut self.known;
+        let denied = brief.decision == Decision::Denied;
+        known.looked = brief.row + 1;
+        known.histogram.add(brief.time_ns, brief.verbs, denied);
+        known.denied += u64::from(denied);
+        let client = brief.verbs.0 != 0;
+        if client {
+            known.client.push(brief.row);
+            for verb in brief.verbs.iter() {
+                if let Some(count) = known.verbs.get_mut(verb as usize) {
+                    *count += 1;
+                }
+            }
+            for asset in brief.assets.iter() {
+                let Some(place) = known.assets.get_mut(asset) else { continue };
+                if place.verbs == [0; 8] {
+                    place.first = brief.row;
+                }
+                for verb in brief.verbs.iter() {
+                    if let Some(count) = place.verbs.get_mut(verb as usize) {
+                        *count += 1;
+                    }
+                }
+                place.denied += u64::from(denied);
+            }
+        }
+        match brief.kind {
+            Kind::TerminalOutput => known.screen.push(brief.row),
+            Kind::Notice if brief.args[0] != 0 => known.screen.push(brief.row),
+            Kind::Lost => known.lost = known.lost.saturating_add(brief.args[0]),
+            _ => {}
+        }
+        if brief.process.0 != 0
+            && (self.processes.len() < MAX_PROCESSES || self.processes.contains_key(&brief.process.0))
+        {
+            let process = self.processes.entry(brief.process.0).or_default();
+            process.events += 1;
+            process.client += u64::from(client);
+            process.verbs.0 |= brief.verbs.0;
+            process.denied += u64::from(denied);
+        }
+        let about = brief.target.filter(|_| matches!(brief.kind, Kind::Traffic(_))).or(brief.object);
+        self.thing(brief, about, denied, access)?;
+        if let (Some(address), Some(name)) = (brief.object, brief.target)
+            && matches!(brief.kind, Kind::Traffic(_))
+            && address != name
+            && let Some(thing) = self.known_thing(address, access)?
+        {
+            thing.alias = Some(name);
+        }
+        Ok(())
+    }
+
+    fn known_thing(&mut self, id: u32, access: &mut Access) -> Result<Option<&mut Thing>, BundleError> {
+        if !self.things.contains_key(&id) {
+            if self.things.len() >= MAX_THINGS {
+                return Ok(None);
+            }
+            let Some(object) = access.object(id)? else { return Ok(None) };
+            self.things.insert(id, Thing { object, file: None, peer: None, alias: None });
+        }
+        Ok(self.things.get_mut(&id))
+    }
+
+    fn thing(&mut self, brief: &Brief, id: Option<u32>, denied: bool, access: &mut Access) -> Result<(), BundleError> {
+        let Some(id) = id else { return Ok(()) };
+        let Some(thing) = self.known_thing(id, access)? else {
+            self.known.unlisted += 1;
+            return Ok(());
+        };
+        let category = match brief.kind {
+            Kind::Call { abi, nr } => lookup(abi, nr).map(|call| call.category),
+            _ => None,
+        };
+        // What moved, where the result is known; else what was asked for.
+        let moved = match brief.result {
+            Some(result) if result < 0 => 0,
+            Some(result) if matches!(category, Some(Category::Read | Category::Write)) => {
+                (result as u64).min(brief.bytes.max(result as u64))
+            }
+            _ => brief.bytes,
+        };
+        match thing.object.kind {
+            ObjectKind::File | ObjectKind::Device | ObjectKind::Terminal | ObjectKind::Memfd => {
+                let file = thing.file.get_or_insert_with(|| FileUse {
+                    object: Arc::clone(&thing.object),
+                    reads: (0, 0),
+                    writes: (0, 0),
+                    events: 0,
+                    verbs: Verbs::default(),
+                    assets: AssetSet::default(),
+                    denied: 0,
+                    left: None,
+                    first: brief.row,
+                });
+                file.events += 1;
+                file.verbs.0 |= brief.verbs.0;
+                file.assets.0 |= brief.assets.0;
+                file.denied += u64::from(denied);
+                match (brief.kind, category) {
+                    (_, Some(Category::Read)) => file.reads = (file.reads.0 + 1, file.reads.1 + moved),
+                    (_, Some(Category::Write)) => file.writes = (file.writes.0 + 1, file.writes.1 + moved),
+                    (Kind::Layer(change), _) => file.left = Some((change, brief.bytes)),
+                    _ => {}
+                }
+            }
+            ObjectKind::Tcp | ObjectKind::Udp => {
+                let peer = thing.peer.get_or_insert_with(|| Peer {
+                    object: Arc::clone(&thing.object),
+                    protocols: 0,
+                    tls: false,
+                    tries: 0,
+                    sent: 0,
+                    received: 0,
+                    client: 0,
+                    verbs: Verbs::default(),
+                    denied: 0,
+                    first: brief.row,
+                    rows: Vec::new(),
+                });
+                peer.client += u64::from(brief.verbs.0 != 0);
+                peer.verbs.0 |= brief.verbs.0;
+                peer.denied += u64::from(denied);
+                let mut tells = brief.verbs.0 != 0;
+                if let Kind::Traffic(traffic) = brief.kind {
+                    let (protocol, tls) = Protocol::from_argument(brief.args[3]);
+                    if let Some(protocol) = protocol {
+                        peer.protocols |= 1 << protocol as u16;
+                    }
+                    peer.tls |= tls || matches!(traffic, Traffic::Hello | Traffic::Refusal);
+                    match traffic {
+                        Traffic::Connection => peer.tries += 1,
+                        Traffic::ConnectionEnd => {
+                            peer.sent += brief.bytes;
+                            peer.received += brief.args[4];
+                        }
+                        _ => {}
+                    }
+                    tells |= !matches!(traffic, Traffic::ConnectionEnd | Traffic::Sent | Traffic::Received);
+                } else if denied && category == Some(Category::Network) {
+                    // Refused: the gateway will never see it.
+                    peer.tries += 1;
+                    tells = true;
+                }
+                if tells && peer.rows.len() < MAX_ROWS {
+                    peer.rows.push(brief.row);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn share(&mut self, access: &Access, reader: &Reader, known: &Shared<Known>) -> Result<(), BundleError> {
+        self.known.rows = access.rows();
+        self.known.session = reader.session().cloned();
+        self.known.state = reader.state();
+        self.known.trouble = reader.damage().map(|damage| crate::redact::plain(damage.as_bytes()));
+        self.known.processes = Arc::new(self.tree(access));
+        self.known.peers = Arc::new(self.peers());
+        let mut files: Vec<FileUse> = self.things.values().filter_map(|thing| thing.file.clone()).collect();
+        files.sort_unstable_by(|a, b| a.object.name.cmp(&b.object.name));
+        self.known.files = Arc::new(files);
+        let mut last = BTreeMap::new();
+        for value in reader.findings()? {
+            if let Ok(finding) = serde_json::from_value::<Finding>(value) {
+                last.insert(finding.id, finding);
+            }
+        }
+        let mut findings: Vec<Finding> = last.into_values().collect();
+        findings.sort_by_key(|finding| (finding.declared, std::cmp::Reverse(finding.severity), finding.id));
+        self.known.findings = Arc::new(findings);
+        known.set(self.known.clone());
+        Ok(())
+    }
+
+    /// Processes, children behind their parents.
+    fn tree(&self, access: &Access) -> Vec<ProcessUse> {
+        let mut children: BTreeMap<u32, Vec<ProcessUse>> = BTreeMap::new();
+        let mut all: Vec<ProcessUse> = access
+            .processes()
+            .take(MAX_PROCESSES)
+            .map(|process| {
+                let counted = self.processes.get(&process.key.0).cloned().unwrap_or_default();
+                ProcessUse { process: process.clone(), ..counted }
+            })
+            .collect();
+        all.sort_unstable_by_key(|one| std::cmp::Reverse(one.process.key.0));
+        let keys: std::collections::HashSet<u32> = all.iter().map(|one| one.process.key.0).collect();
+        let mut open = Vec::new();
+        for one in all {
+            // A process is never its own ancestor: keys go up. In a hostile recording they may not.
+            match one.process.parent.map(|parent| parent.0) {
+                Some(parent) if parent < one.process.key.0 && keys.contains(&parent) => {
+                    children.entry(parent).or_default().push(one);
+                }
+                _ => open.push(one),
+            }
+        }
+        let mut tree = Vec::with_capacity(keys.len());
+        while let Some(one) = open.pop() {
+            if let Some(mut below) = children.remove(&one.process.key.0) {
+                for child in &mut below {
+                    child.depth = one.depth.saturating_add(1);
+                }
+                open.append(&mut below);
+            }
+            tree.push(one);
+        }
+        tree
+    }
+
+    /// Destinations; an address whose name is known counts under its name.
+    fn peers(&self) -> Vec<Peer> {
+        let mut merged: HashMap<Arc<Object>, Peer> = HashMap::new();
+        for thing in self.things.values() {
+            let Some(peer) = &thing.peer else { continue };
+            let name = thing.alias.and_then(|id| self.things.get(&id)).map_or(&thing.object, |named| &named.object);
+            match merged.get_mut(name) {
+                None => {
+                    merged.insert(Arc::clone(name), Peer { object: Arc::clone(name), ..peer.clone() });
+                }
+                Some(sum) => {
+                    sum.protocols |= peer.protocols;
+                    sum.tls |= peer.tls;
+                    sum.tries += peer.tries;
+                    sum.sent += peer.sent;
+                    sum.received += peer.received;
+                    sum.client += peer.client;
+                    sum.verbs.0 |= peer.verbs.0;
+                    sum.denied += peer.denied;
+                    sum.first = sum.first.min(peer.first);
+                    sum.rows.extend(&peer.rows);
+                    sum.rows.sort_unstable();
+                    sum.rows.truncate(MAX_ROWS);
+                }
+            }
+        }
+        let mut peers: Vec<Peer> = merged.into_values().collect();
+        peers.sort_unstable_by_key(|peer| (peer.client == 0, peer.tries == 0, peer.first));
+        peers.truncate(MAX_PEERS);
+        peers
+    }
+}
+
+/// The word for what was left of a file.
+pub(crate) fn left(change: LayerChange) -> &'static str {
+    match change {
+        LayerChange::Created => "new",
+        LayerChange::Changed => "changed",
+        LayerChange::Deleted => "deleted",
+    }
+}

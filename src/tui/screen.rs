@@ -1,0 +1,118 @@
+//! The subject's terminal as it stood at a moment, made from the bytes it printed. Those bytes are the subject's: the
+//! emulator is kept behind `catch_unwind`, never smaller than 2x2 cells (smaller ones make it panic), and what comes
+//! out of it is text and colours only, masked like everything else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use belljar_sandbox::event::Kind;
+use tui_term::vt100::Parser;
+
+use crate::bundle::BundleError;
+use crate::recording::{Known, Recording};
+
+/// Smallest and largest size believed.
+const SIZES: (u16, u16) = (2, 1000);
+/// Most bytes that the emulator is fed with in one go: what is more comes with the next frame.
+const FEED: usize = 1 << 20;
+
+/// The subject's terminal.
+pub(super) struct Screen {
+    parser: Parser,
+    /// Of its output in the recording, how many pieces it was fed with.
+    fed: u64,
+    /// Whether it is fed while things happen, not from the recording.
+    is_live: bool,
+    /// Why it shows nothing.
+    broken: bool,
+}
+
+fn size(size: u16) -> u16 {
+    size.clamp(SIZES.0, SIZES.1)
+}
+
+impl Screen {
+    /// An empty one.
+    pub(super) fn new(columns: u16, rows: u16) -> Self {
+        Self { parser: Parser::new(size(rows), size(columns), 0), fed: 0, is_live: false, broken: false }
+    }
+
+    /// Takes what the subject prints now.
+    pub(super) fn feed_live(&mut self, bytes: &[u8]) {
+        self.is_live = true;
+        self.feed(bytes);
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.broken {
+            return;
+        }
+        let parser = &mut self.parser;
+        if catch_unwind(AssertUnwindSafe(|| parser.process(bytes))).is_err() {
+            self.broken = true;
+        }
+    }
+
+    /// Gives it another size.
+    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
+        let (columns, rows) = (size(columns), size(rows));
+        if self.parser.screen().size() == (rows, columns) {
+            return;
+        }
+        let parser = &mut self.parser;
+        if catch_unwind(AssertUnwindSafe(|| parser.screen_mut().set_size(rows, columns))).is_err() {
+            self.broken = true;
+        }
+    }
+
+    /// Brings it to the moment of a row. Returns whether it is there; else there is more to be fed.
+    pub(super) fn to(&mut self, row: u64, recording: &mut Recording, known: &Known) -> Result<bool, BundleError> {
+        if self.is_live {
+            return Ok(true);
+        }
+        let wanted = known.screen.rank(row + 1);
+        if wanted < self.fed {
+            *self = Self::new(80, 24);
+        }
+        let mut bytes = 0;
+        while self.fed < wanted && bytes < FEED {
+            let Some(row) = known.screen.select(self.fed) else { break };
+            let fed = recording.row(row, |record| match record.kind {
+                Kind::TerminalOutput => (record.payload.to_vec(), None),
+                // The size it has from now on.
+                _ => (Vec::new(), Some((record.args[0], record.args[1]))),
+            })?;
+            if let Some((piece, resized)) = fed {
+                bytes += piece.len().max(64);
+                self.feed(&piece);
+                if let Some((columns, rows)) = resized {
+                    self.resize(columns.min(1000) as u16, rows.min(1000) as u16);
+                }
+            }
+            self.fed += 1;
+        }
+        Ok(self.fed >= wanted)
+    }
+
+    /// What it shows; `None` where the emulator gave up on what it was fed with.
+    pub(super) fn contents(&self) -> Option<&tui_term::vt100::Screen> {
+        (!self.broken).then(|| self.parser.screen())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_output_and_no_size_brings_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..300), w: u16, h in 0..60_u16) {
+            let mut screen = Screen::new(h, 5);
+            screen.feed_live(&bytes);
+            screen.resize(w % 300, h);
+            screen.feed_live("東京\u{1b}[1000;1000H東\u{1b}[2J".as_bytes());
+            screen.feed_live(&bytes);
+            let _ = screen.contents();
+        }
+    }
+}
