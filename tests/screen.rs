@@ -1,5 +1,7 @@
 //! The screen as an analyst has it: in a real terminal (tmux), over a real session, with real keys.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

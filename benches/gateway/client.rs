@@ -65,7 +65,7 @@ impl Client {
     fn connect(&self, room: usize) -> io::Result<Tls> {
         let socket = TcpStream::connect(self.to)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+        socket.set_read_timeout(Some(Duration::from_mins(1)))?;
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let tls = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
         Ok(Tls::new(tls, Wire(BufReader::with_capacity(room, socket))))
@@ -152,7 +152,7 @@ fn transfer(client: &Client, up: bool) -> io::Result<f64> {
             }
         }
     }
-    Ok((BODY * BODIES) as f64 / (1 << 20) as f64 / begun.elapsed().as_secs_f64())
+    Ok((BODY * BODIES) as f64 / f64::from(1 << 20) / begun.elapsed().as_secs_f64())
 }
 
 /// Opens so many connections, each with a request, and keeps them; asks on every tenth once more. How many lived.

@@ -270,7 +270,7 @@ fn bytes_are_masked_until_the_analyst_asks_and_that_is_written_down() {
     assert!(shown.contains("REVEALED") && !shown.contains("•• ••"), "{shown}");
     let notes = std::fs::read_to_string(dir.path().join("notes.jsonl")).expect("written");
     assert!(notes.contains("reveal") && notes.contains(&format!("\"event\":{}", row + 1)), "{notes}");
-    press(&mut app, ".");
+    press(&mut app, "g#1\n");
     assert!(!text(&draw(&mut app, 160, 50)).contains("REVEALED"), "another event is masked again");
     assert_eq!(app.notes.all()[0].what, What::Reveal);
 }
