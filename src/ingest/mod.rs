@@ -118,13 +118,13 @@ pub fn run(
                 continue;
             }
             // A call that began later may follow from what was seen: a connection from its name's resolution.
-            ingest.waited(event.time_ns, observer, writer);
+            ingest.waited(event.time_ns, queue, observer, writer);
             ingest.event(&batch, event, observer, writer);
             if ingest.counter.events().is_multiple_of(STRIDE) {
                 ingest.flush_if_due(writer);
             }
         }
-        ingest.waited(told, observer, writer);
+        ingest.waited(told, queue, observer, writer);
         ingest.findings(observer, writer);
         ingest.flush_if_due(writer);
         progress(Progress {
@@ -200,7 +200,7 @@ impl Ingest {
     }
 
     /// Takes up what was seen until `time_ns`, if who called is known or has been waited for.
-    fn waited(&mut self, time_ns: u64, observer: &mut impl Observer, writer: &mut Writer) {
+    fn waited(&mut self, time_ns: u64, queue: &Queue, observer: &mut impl Observer, writer: &mut Writer) {
         loop {
             let (processes, interner, callers) = (&self.processes, &self.interner, &self.callers);
             let ready = |since: Instant, alone: &Batch, event: &Event| {
@@ -212,7 +212,9 @@ impl Ingest {
                         .known(event.object_kind, alone.bytes(event.object))
                         .is_some_and(|id| callers.contains_key(&id));
                 let waited = since.elapsed();
-                waited >= LONGEST_WAIT || (event.time_ns <= time_ns && (known || waited >= WAIT))
+                // Where it is ourselves who were slow, what is waited for is in the queue.
+                (waited >= LONGEST_WAIT && queue.told() < event.time_ns)
+                    || (event.time_ns <= time_ns && (known || waited >= WAIT))
             };
             let Some(alone) = self.waiting.pop_if(ready) else { return };
             self.alone(&alone, observer, writer);

@@ -170,7 +170,8 @@ impl<W: Write> Writer<W> {
 
 fn padded(block: &mut Vec<u8>, bytes: &[u8]) {
     block.extend_from_slice(bytes);
-    block.resize(block.len().next_multiple_of(4), 0);
+    // The block in hand lacks what is not copied into it: its own length says nothing.
+    block.resize(block.len() + bytes.len().next_multiple_of(4) - bytes.len(), 0);
 }
 
 fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {

@@ -87,7 +87,7 @@ impl Reader {
                     self.stats.lost += 1;
                 }
             }
-            self.told(self.last);
+            self.told(self.last.min(now));
             if self.names.epoch != epoch {
                 epoch = self.names.epoch;
                 new_epoch(epoch);
@@ -115,7 +115,10 @@ impl Reader {
             self.stats.internal_errors += 1;
             return;
         };
-        self.last = head.time.saturating_add(head.duration);
+        // Only a call that entered and returned says when that was.
+        if head.kind == Type::Call && head.flags & (record::NO_RESULT | record::NO_ENTER) == 0 {
+            self.last = head.time.saturating_add(head.duration);
+        }
         if head.lost > 0 {
             self.stats.lost_records += u64::from(head.lost);
             push_loss(head.lost.into(), head.time.saturating_sub(self.start_ns), batch);
