@@ -131,7 +131,10 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
             _ if app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
             _ => IDLE,
         };
-        if event::poll(wait)? {
+        if !terminal::wait(wait) {
+            break;
+        }
+        if event::poll(Duration::ZERO)? {
             // All that has come, before the next frame: a resize storm is one frame.
             loop {
                 app.handle(&event::read()?);

@@ -4,6 +4,7 @@ use std::io::{self, Stdout, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
@@ -13,6 +14,7 @@ use data_encoding::BASE64;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Position;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::ScreenError;
@@ -34,6 +36,17 @@ impl Pending {
     pub(super) fn suspended(&self) -> bool {
         self.suspend.swap(false, Ordering::Relaxed)
     }
+}
+
+/// Waits for keys, a signal or the time; `false` when the terminal has gone. crossterm cannot tell: it reads a terminal
+/// that was hung up for ever, so it is asked only when there is something.
+pub(super) fn wait(time: Duration) -> bool {
+    let stdin = std::io::stdin();
+    let Ok(time) = Timespec::try_from(time) else { return true };
+    let mut poll = [PollFd::new(&stdin, PollFlags::IN)];
+    // An interruption is a signal, which the caller looks for.
+    let _ = rustix::event::poll(&mut poll, Some(&time));
+    !poll.iter().any(|fd| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL))
 }
 
 /// Runs a screen. A panic is told once the terminal is given back; those that are caught on the way (of the emulator
