@@ -608,9 +608,9 @@ impl Analysis {
     /// The process holds the asset from now on.
     fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
         let Some(process) = record.process else { return };
-        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
-        lineage.gain(process.key, asset, || Arc::from([self.item(record, Some(process), phrase, thing, link)]));
-        self.lineage = lineage;
+        self.follow(record, phrase, thing, link, |lineage, step| {
+            lineage.gain(process.key, asset, || step().into_iter().collect());
+        });
     }
 
     /// How whoever did this came by the asset, as far as was seen. For a file left behind, who
@@ -636,7 +636,7 @@ impl Analysis {
     /// What the process holds goes into the object.
     fn pour(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
-        self.follow(record, phrase, thing, |lineage, step| {
+        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| {
             lineage.pour(process.key, flow, step);
         });
     }
@@ -644,7 +644,7 @@ impl Analysis {
     /// The process gets what is in the object.
     fn draw(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process else { return };
-        self.follow(record, phrase, thing, |lineage, step| lineage.draw(process.key, flow, step));
+        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| lineage.draw(process.key, flow, step));
     }
 
     /// The process reads the memory of another, or writes to it. That of none is its own.
@@ -653,14 +653,16 @@ impl Analysis {
         let (Some(process), Some(other)) = (record.process, other) else { return };
         if ending(record).0 == Ending::Succeeded && other != process.key {
             let (from, to) = if gives { (process.key, other) } else { (other, process.key) };
-            self.follow(record, phrase, b"", |lineage, step| lineage.pass(from, to, step));
+            self.follow(record, phrase, b"", Link::Lineage, |lineage, step| lineage.pass(from, to, step));
         }
     }
 
     /// The process has the object in its memory.
     fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
         let Some(process) = record.process else { return };
-        self.follow(record, phrase, thing, |lineage, step| lineage.share(process.key, flow, writes, step));
+        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| {
+            lineage.share(process.key, flow, writes, step);
+        });
     }
 
     /// Lends lineage out, with the step of the chain that this event is, which is made only when it is needed.
@@ -669,10 +671,11 @@ impl Analysis {
         record: &Record<'_>,
         phrase: &'static str,
         thing: &[u8],
+        link: Link,
         act: impl FnOnce(&mut Lineage, &dyn Fn() -> Option<ChainItem>),
     ) {
         let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
-        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, Link::Lineage)));
+        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, link)));
         self.lineage = lineage;
     }
 

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use belljar_sandbox::event::{Decision, Kind, ProcessKey};
-use belljar_sandbox::witness::syscalls::lookup;
 use foldhash::fast::RandomState;
 
 use super::BundleError;
@@ -288,31 +287,12 @@ impl Access {
                 }
             }
         }
-        let call = match event.kind {
-            Kind::Call { abi, nr } => lookup(abi, nr),
-            _ => None,
-        };
-        Ok(Some(visit(&Record {
-            seq: event.seq,
-            time_ns: event.time_ns,
-            witness: event.witness,
-            kind: event.kind,
-            call,
-            process: self.process(event.process, event.seq),
-            tid: event.tid,
-            args: event.args,
-            result: event.result,
-            duration_ns: event.duration_ns,
-            decision: event.decision,
-            authority: event.authority,
-            object: object.as_deref(),
-            target: target.as_deref(),
-            detail: value(detail.as_ref()),
-            payload: value(payload.as_ref()),
-            payload_len: event.bytes,
-            verbs: event.verbs,
-            assets: event.assets,
-        })))
+        let record = event.record(
+            self.process(event.process, event.seq),
+            [object.as_deref(), target.as_deref()],
+            [value(detail.as_ref()), value(payload.as_ref())],
+        );
+        Ok(Some(visit(&record)))
     }
 }
 

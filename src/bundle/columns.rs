@@ -7,9 +7,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch};
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ProcessKey, Witness};
+use belljar_sandbox::witness::syscalls::lookup;
 
 use super::schema::{self, Words};
-use crate::store::{AssetSet, Process, Verbs};
+use crate::store::{AssetSet, Object, Process, Record, Verbs};
 
 /// The columns of a batch of events, found and typed once.
 pub(super) struct Columns {
@@ -78,6 +79,41 @@ pub(super) struct EventRow {
     pub(super) bytes: u64,
     pub(super) verbs: Verbs,
     pub(super) assets: AssetSet,
+}
+
+impl EventRow {
+    /// The event with what it points to.
+    pub(super) fn record<'r>(
+        &self,
+        process: Option<&'r Process>,
+        [object, target]: [Option<&'r Object>; 2],
+        [detail, payload]: [&'r [u8]; 2],
+    ) -> Record<'r> {
+        Record {
+            seq: self.seq,
+            time_ns: self.time_ns,
+            witness: self.witness,
+            kind: self.kind,
+            call: match self.kind {
+                Kind::Call { abi, nr } => lookup(abi, nr),
+                _ => None,
+            },
+            process,
+            tid: self.tid,
+            args: self.args,
+            result: self.result,
+            duration_ns: self.duration_ns,
+            decision: self.decision,
+            authority: self.authority,
+            object,
+            target,
+            detail,
+            payload,
+            payload_len: self.bytes,
+            verbs: self.verbs,
+            assets: self.assets,
+        }
+    }
 }
 
 /// A column; all zero where the batch was read without it.

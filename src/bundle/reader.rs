@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::Array as _;
-use belljar_sandbox::event::{Kind, ProcessKey};
-use belljar_sandbox::witness::syscalls::lookup;
+use belljar_sandbox::event::ProcessKey;
 
 use super::BundleError;
 use super::columns::{Columns, EventRow, process_rows};
@@ -178,31 +177,8 @@ impl Reader {
         let (detail, payload) = (bytes(detail.as_ref()), bytes(payload.as_ref()));
         let name = object.as_deref().map_or([].as_slice(), |object| &object.name);
         self.table.apply(event.kind, event.process, event.time_ns, &event.args, name, detail);
-        let call = match event.kind {
-            Kind::Call { abi, nr } => lookup(abi, nr),
-            _ => None,
-        };
-        Ok(visit(&Record {
-            seq: event.seq,
-            time_ns: event.time_ns,
-            witness: event.witness,
-            kind: event.kind,
-            call,
-            process: self.table.get(event.process),
-            tid: event.tid,
-            args: event.args,
-            result: event.result,
-            duration_ns: event.duration_ns,
-            decision: event.decision,
-            authority: event.authority,
-            object: object.as_deref(),
-            target: target.as_deref(),
-            detail,
-            payload,
-            payload_len: event.bytes,
-            verbs: event.verbs,
-            assets: event.assets,
-        }))
+        let process = self.table.get(event.process);
+        Ok(visit(&event.record(process, [object.as_deref(), target.as_deref()], [detail, payload])))
     }
 
     fn object(&mut self, id: Option<u32>) -> Result<Option<Arc<Object>>, Stop> {

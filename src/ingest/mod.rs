@@ -205,16 +205,18 @@ impl Ingest {
             let (processes, interner, callers) = (&self.processes, &self.interner, &self.callers);
             let ready = |since: Instant, alone: &Batch, event: &Event| {
                 let caller = event.args[1] as u32;
-                let known = !matches!(event.kind, Kind::Traffic(_))
-                    || event.object.is_empty()
-                    || (caller != 0 && processes.by_host_pid(caller).is_some())
-                    || interner
-                        .known(event.object_kind, alone.bytes(event.object))
-                        .is_some_and(|id| callers.contains_key(&id));
-                let waited = since.elapsed();
-                // Where it is ourselves who were slow, what is waited for is in the queue.
-                (waited >= LONGEST_WAIT && queue.told() < event.time_ns)
-                    || (event.time_ns <= time_ns && (known || waited >= WAIT))
+                let known = || {
+                    !matches!(event.kind, Kind::Traffic(_))
+                        || event.object.is_empty()
+                        || (caller != 0 && processes.by_host_pid(caller).is_some())
+                        || interner
+                            .known(event.object_kind, alone.bytes(event.object))
+                            .is_some_and(|id| callers.contains_key(&id))
+                };
+                // Asked with every call while anything waits: what costs least comes first. Where it is ourselves who
+                // were slow, what is waited for is in the queue.
+                (event.time_ns <= time_ns && (known() || since.elapsed() >= WAIT))
+                    || (queue.told() < event.time_ns && since.elapsed() >= LONGEST_WAIT)
             };
             let Some(alone) = self.waiting.pop_if(ready) else { return };
             self.alone(&alone, observer, writer);

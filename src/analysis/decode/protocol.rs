@@ -16,17 +16,17 @@ struct Head {
 }
 
 impl Head {
-    /// How many of the bytes still belong to it; `None` when it is too long. It is over once
+    /// Passes over the bytes that still belong to it; it fails when it is too long. It is over once
     /// [`ended`](Self::ended) says so.
-    fn pass(&mut self, input: &[u8]) -> Option<usize> {
+    fn pass(&mut self, input: &[u8]) -> (usize, Step) {
         for (at, byte) in input.iter().enumerate() {
             self.last = self.last << 8 | u32::from(*byte);
             if self.ended() {
-                return Some(at + 1);
+                return (at + 1, Step::More);
             }
         }
         self.passed += input.len();
-        (self.passed < MAX_HEAD).then_some(input.len())
+        (input.len(), if self.passed < MAX_HEAD { Step::More } else { Step::Failed })
     }
 
     fn ended(&self) -> bool {
@@ -46,10 +46,7 @@ pub(super) struct Chunked {
 impl Decoder for Chunked {
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
         if !self.head.ended() {
-            return match self.head.pass(input) {
-                Some(passed) => (passed, Step::More),
-                None => (input.len(), Step::Failed),
-            };
+            return self.head.pass(input);
         }
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
@@ -146,10 +143,7 @@ impl Frames {
 impl Decoder for Frames {
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
         if !self.head.ended() {
-            return match self.head.pass(input) {
-                Some(passed) => (passed, Step::More),
-                None => (input.len(), Step::Failed),
-            };
+            return self.head.pass(input);
         }
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
