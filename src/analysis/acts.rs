@@ -71,7 +71,10 @@ impl Analysis {
             Act::Poke(pid) => self.reach_into(record, pid, "wrote to the memory of a process", true),
             Act::Accept => {
                 if let (Some(process), Some(object)) = (record.process, record.object) {
-                    self.lineage.listen(process.key, self.flow(object));
+                    let flow = self.flow(object);
+                    self.lineage.listen(process.key, flow);
+                    // Who called may have written before it was let in.
+                    self.draw(record, flow, "took a connection at", &object.name);
                 }
             }
             Act::Receive => self.read(record, touched, "received from"),

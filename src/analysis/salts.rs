@@ -130,16 +130,28 @@ impl Salts {
         }
         let mut seen = HashSet::new();
         let mut words = Vec::new();
-        for text in &texts {
-            // Payloads as a whole, then the words in them; the last first.
-            let payloads = text.split(|byte| *byte == 0).map(<[u8]>::trim_ascii);
-            let parts = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"+/-_".contains(byte));
-            for word in payloads.rev().chain(parts.rev()) {
-                if WORD.contains(&word.len()) && words.len() < MAX_WORDS && seen.insert(word) {
+        let mut texts: Vec<_> = texts
+            .iter()
+            .map(|text| {
+                // Payloads as a whole, then the words in them; the last first.
+                let payloads = text.split(|byte| *byte == 0).map(<[u8]>::trim_ascii);
+                let parts = text.split(|byte| !byte.is_ascii_alphanumeric() && !b"+/-_".contains(byte));
+                payloads.rev().chain(parts.rev()).filter(|word| WORD.contains(&word.len()))
+            })
+            .collect();
+        // In turn: what came may be so much that what went would never be tried.
+        while words.len() < MAX_WORDS {
+            let mut any = false;
+            for word in texts.iter_mut().filter_map(Iterator::next) {
+                any = true;
+                if words.len() < MAX_WORDS && seen.insert(word) {
                     words.push(word.to_vec());
                     // A random salt is often written down in hexadecimal digits.
                     words.extend(HEXLOWER_PERMISSIVE.decode(word).ok().filter(|bytes| WORD.contains(&bytes.len())));
                 }
+            }
+            if !any {
+                break;
             }
         }
         words
@@ -223,6 +235,19 @@ mod tests {
         salts.search(PROCESS, bytes, held, &assets(), &mut hits);
         hits.settle();
         hits.all().iter().map(|hit| hit.path.names()).collect()
+    }
+
+    #[test]
+    fn what_came_does_not_keep_what_went_from_being_tried() {
+        let mut salts = Salts::default();
+        for part in 0..KEPT / PART {
+            let words: Vec<String> = (0..PART / 8).map(|word| format!("w{part:02}{word:03}")).collect();
+            salts.note(PROCESS, Direction::In, words.join(" ").as_bytes());
+        }
+        salts.note(PROCESS, Direction::Out, b"{\"salt\": \"Xk93-Qa\"}");
+        let (which, length) = digests::SALTED[0];
+        let digest = digests::digest(which, &[b"Xk93-Qa", VALUE]);
+        assert_eq!(layers(&mut salts, &digest[..length], ALL), [["salted", which.name()]]);
     }
 
     #[test]

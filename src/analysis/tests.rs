@@ -393,6 +393,17 @@ fn a_pipe_hands_the_suspicion_on() {
 }
 
 #[test]
+fn what_is_written_before_the_caller_is_let_in_is_handed_on() {
+    let mut session = start();
+    session.read_customers(2);
+    session.feed(step("write", 2, tcp("127.0.0.1:4321")).payload("packed"));
+    session.feed(step("accept", 3, tcp("127.0.0.1:4321")));
+    session.feed(step("read", 3, tcp("127.0.0.1:35758")));
+    session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
+    assert_eq!(session.findings().len(), 2);
+}
+
+#[test]
 fn a_read_that_waits_for_the_bytes_gets_them() {
     let pipe = || object(ObjectKind::Pipe, "pipe:[42]");
     let mut session = start();
