@@ -103,10 +103,8 @@ fn digested(form: &[u8], add: &mut impl FnMut(&[u8], Compare, Path)) {
         let digest = digests::digest(which, &[form]);
         let Some(start) = digest.get(..DIGEST) else { return };
         let bare = Path::CLEAR.and(which);
+        // In hexadecimal digits they are undone first, wherever these stand: a third fewer patterns.
         add(start, Compare::Bytes, bare);
-        let hex = Path::CLEAR.and(Encoding::Hex).then(bare);
-        add(HEXLOWER.encode(start).as_bytes(), Compare::Bytes, hex);
-        add(HEXUPPER.encode(start).as_bytes(), Compare::Bytes, hex);
         let base64 = Path::CLEAR.and(Encoding::Base64).then(bare);
         both(start, 0, |text| add(text, Compare::Bytes, base64));
     }

@@ -1,5 +1,5 @@
 //! What is searched in every stream: the markers as they are, and their disguises that can be
-//! written down beforehand.
+//! written down beforehand; in one index, but for markers of unusual length.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,24 +8,29 @@ use belljar_sandbox::decoy::Asset;
 use super::automaton::{Automaton, State};
 use super::encoding::Path;
 use super::matcher::{Error, MIN_MARKER, MarkerId};
-use super::patterns;
-use super::windows::{Builder, Index};
+use super::patterns::{self, Compare, LONGEST, SHORTEST};
+use super::windows::{Builder, Index, ZONE};
 use crate::store::AssetSet;
 
 /// Bytes of a stream that are kept: what a pattern may have begun in.
-const KEPT: usize = patterns::LONGEST - 1;
+const KEPT: usize = LONGEST - 1;
+
+/// Pieces up to this length are copied behind what is kept, and searched in one.
+const SHORT: usize = 1024;
 
 /// What is kept of a stream to find what is split over its pieces.
 #[derive(Clone)]
 pub(super) struct Trace {
     state: State,
+    /// What is kept ends in the beginning of a pattern.
+    begun: bool,
     length: u8,
     bytes: [u8; KEPT],
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { state: State::START, length: 0, bytes: [0; KEPT] }
+        Self { state: State::START, begun: false, length: 0, bytes: [0; KEPT] }
     }
 }
 
@@ -54,34 +59,44 @@ impl Trace {
     }
 }
 
-/// The disguises, and whose each is.
-struct Disguises {
+/// What is searched by its windows, and whose each is: values, and disguises of all.
+struct Patterns {
     index: Index,
     owners: Vec<(MarkerId, Path)>,
 }
 
-impl Disguises {
+impl Patterns {
     fn new(values: &[(Vec<u8>, MarkerId)]) -> Self {
         let mut builder = Builder::default();
         let mut owners = Vec::new();
         for (value, id) in values {
-            patterns::of(value, |pattern, compare, path| {
+            let mut add = |pattern: &[u8], compare, path| {
                 builder.add(pattern, compare);
                 owners.push((*id, path));
-            });
+            };
+            if is_long(value) {
+                add(value, Compare::Bytes, Path::CLEAR);
+            }
+            patterns::of(value, add);
         }
         Self { index: builder.build(), owners }
     }
 }
 
+/// Whether a value is searched by its windows; others have the automaton.
+fn is_long(value: &[u8]) -> bool {
+    (SHORTEST..=LONGEST).contains(&value.len())
+}
+
 /// Made in a thread of their own: some ten thousand digests are not to be waited for at start-up.
-type Later = LazyLock<Disguises, Box<dyn FnOnce() -> Disguises + Send>>;
+type Later = LazyLock<Patterns, Box<dyn FnOnce() -> Patterns + Send>>;
 
 /// Everything that is searched.
 pub(super) struct Search {
-    plain: Option<Automaton>,
-    plain_owners: Vec<MarkerId>,
-    disguises: Arc<Later>,
+    odd: Option<Automaton>,
+    odd_owners: Vec<MarkerId>,
+    patterns: Arc<Later>,
+    count: usize,
     pub(super) too_short: usize,
 }
 
@@ -101,54 +116,78 @@ impl Search {
         }
         values.sort_unstable();
         values.dedup_by_key(|(value, _)| *value);
-        let texts: Vec<&[u8]> = values.iter().map(|(value, _)| *value).collect();
-        let plain = if texts.is_empty() { None } else { Some(Automaton::new(&texts).ok_or(Error)?) };
-        let plain_owners = values.iter().map(|(_, id)| *id).collect();
+        let (texts, odd_owners): (Vec<&[u8]>, Vec<MarkerId>) =
+            values.iter().filter(|(value, _)| !is_long(value)).copied().unzip();
+        let odd = if texts.is_empty() { None } else { Some(Automaton::new(&texts).ok_or(Error)?) };
         let values: Vec<(Vec<u8>, MarkerId)> = values.iter().map(|(value, id)| (value.to_vec(), *id)).collect();
-        let disguises: Arc<Later> = Arc::new(LazyLock::new(Box::new(move || Disguises::new(&values))));
-        let maker = Arc::clone(&disguises);
+        let count = values.len();
+        let patterns: Arc<Later> = Arc::new(LazyLock::new(Box::new(move || Patterns::new(&values))));
+        let maker = Arc::clone(&patterns);
         // Where there is no thread to be had, they are made when they are first needed.
-        let _ = std::thread::Builder::new().name("disguises".into()).spawn(move || {
+        let _ = std::thread::Builder::new().name("patterns".into()).spawn(move || {
             LazyLock::force(&maker);
         });
-        Ok(Self { plain, plain_owners, disguises, too_short })
+        Ok(Self { odd, odd_owners, patterns, count, too_short })
     }
 
     /// How many values are searched.
     pub(super) fn len(&self) -> usize {
-        self.plain_owners.len()
+        self.count
     }
 
     /// Searches the next bytes of a stream, which are then to be [kept](Trace::keep). `found` is
     /// told whose value ends in them, and through what it was seen.
     pub(super) fn advance(&self, trace: &mut Trace, bytes: &[u8], mut found: impl FnMut(MarkerId, Path)) {
-        if let Some(plain) = &self.plain {
-            trace.state = plain.scan(trace.state, bytes, |value| {
-                if let Some(id) = self.plain_owners.get(value) {
+        if let Some(odd) = &self.odd {
+            trace.state = odd.scan(trace.state, bytes, |value| {
+                if let Some(id) = self.odd_owners.get(value) {
                     found(*id, Path::CLEAR);
                 }
             });
         }
-        let disguises = &**self.disguises;
+        let patterns = &**self.patterns;
         let mut tell = |pattern: usize| {
-            if let Some((id, path)) = disguises.owners.get(pattern) {
+            if let Some((id, path)) = patterns.owners.get(pattern) {
                 found(*id, *path);
             }
         };
-        let before = trace.last(disguises.index.longest().saturating_sub(1));
-        if !before.is_empty() {
-            let mut joined = [0; 2 * KEPT];
-            let head = bytes.get(..KEPT).unwrap_or(bytes);
-            for (to, from) in joined.iter_mut().zip(before.iter().chain(head)) {
-                *to = *from;
+        let before = trace.all();
+        let mut begun = false;
+        if !before.is_empty() || bytes.len() <= SHORT {
+            let mut joined = [0; KEPT + SHORT];
+            let short = bytes.len() <= SHORT;
+            let head = if short { bytes } else { bytes.get(..KEPT).unwrap_or(bytes) };
+            for (to, from) in [(0, before), (before.len(), head)] {
+                if let Some(room) = joined.get_mut(to..to + from.len()) {
+                    room.copy_from_slice(from);
+                }
             }
             let joined = joined.get(..before.len() + head.len()).unwrap_or_default();
-            disguises.index.scan(joined, |pattern, start, end| {
-                if start < before.len() && end > before.len() {
+            // What lies before and ends there was seen to end there.
+            let from = if trace.begun { 0 } else { before.len().saturating_sub(ZONE - 1) };
+            begun = patterns.index.scan(joined, from, |pattern, start, end| {
+                if end > before.len() && (short || start < before.len()) {
                     tell(pattern);
                 }
             });
         }
-        disguises.index.scan(bytes, |pattern, _, _| tell(pattern));
+        if bytes.len() > SHORT {
+            begun = patterns.index.scan(bytes, 0, |pattern, _, _| tell(pattern));
+        }
+        trace.begun = begun;
+    }
+
+    /// Searches the same bytes half a byte later: where hexadecimal digits began with an odd one.
+    pub(super) fn between(&self, trace: &Trace, bytes: &[u8], mut found: impl FnMut(MarkerId, Path)) {
+        let patterns = &**self.patterns;
+        let before = trace.all();
+        let all = [before, bytes].concat();
+        let shifted: Vec<u8> = all.windows(2).map(|pair| pair[0] << 4 | pair[1] >> 4).collect();
+        let known = before.len().saturating_sub(1);
+        patterns.index.scan(&shifted, 0, |pattern, _, end| {
+            if let Some((id, path)) = patterns.owners.get(pattern).filter(|_| end > known) {
+                found(*id, *path);
+            }
+        });
     }
 }

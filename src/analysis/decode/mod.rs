@@ -32,6 +32,7 @@ use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd};
 use escapes::{Sort, Unescape};
 use lz4::Lz4;
 use protocol::{Chunked, Frames};
+use radix::Alphabet;
 use zip::Zip;
 
 /// Bytes that a decoder may give at a time.
@@ -115,6 +116,8 @@ pub(super) struct Node {
     since: u8,
     /// What the bytes are is in the path.
     named: bool,
+    /// Its bytes were made of digits that may have begun with the second of two.
+    halves: bool,
     /// How many sorts of escapes were undone around it, with nothing between.
     texts: u8,
     deep: Option<Box<Deep>>,
@@ -124,7 +127,7 @@ pub(super) struct Node {
 #[derive(Default)]
 struct Deep {
     container: Option<Open>,
-    run: Option<Open>,
+    runs: [Option<Open>; Alphabet::ALL.len()],
     guesses: Vec<Open>,
     texts: Vec<(Sort, Text)>,
     /// Bytes made of the stream, all layers together.
@@ -201,19 +204,30 @@ impl Node {
         if !self.named && self.path.depth() > 0 {
             self.name(bytes);
         }
-        let (path, muted) = (self.path, context.muted);
-        context.search.advance(&mut self.trace, bytes, |id, inner| {
-            if !muted {
-                context.hits.note(id, path.then(inner));
-            }
-        });
+        self.search(bytes, context);
         if !self.contained(bytes, context) {
             self.guess(bytes, context);
-            self.runs(bytes, context);
+            for alphabet in Alphabet::ALL {
+                self.run(alphabet, bytes, context);
+            }
             self.texts(bytes, context);
         }
         self.seen += bytes.len() as u64;
         self.trace.keep(bytes);
+    }
+
+    /// Searches what comes, which is then to be kept.
+    fn search(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        let (path, muted) = (self.path, context.muted);
+        let mut note = |id, inner| {
+            if !muted {
+                context.hits.note(id, path.then(inner));
+            }
+        };
+        context.search.advance(&mut self.trace, bytes, &mut note);
+        if self.halves {
+            context.search.between(&self.trace, bytes, note);
+        }
     }
 
     /// Says in the path what the stream is, once its first bytes tell.
@@ -336,41 +350,46 @@ impl Node {
         }
     }
 
-    /// Runs of base 64 and its like.
-    fn runs(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+    /// Runs of characters of an alphabet.
+    fn run(&mut self, alphabet: Alphabet, bytes: &[u8], context: &mut Context<'_>) {
+        let slot = alphabet as usize;
         let mut from = 0;
-        if let Some(mut open) = self.deep.as_mut().and_then(|deep| deep.run.take()) {
+        if let Some(mut open) = self.deep.as_mut().and_then(|deep| deep.runs.get_mut(slot)?.take()) {
             let (taken, step) = open.push(bytes, context);
             if step == Step::More {
-                self.deep().run = Some(open);
+                self.keep_run(slot, open);
                 return;
             }
             from = taken;
         }
-        let before = if from == 0 { radix::trailing(self.trace.all()) } else { 0 };
-        while let Some(run) = radix::next_run(bytes, from, before) {
+        let before = if from == 0 { alphabet.trailing(self.trace.all()) } else { 0 };
+        while let Some(run) = alphabet.next_run(bytes, from, before) {
             let lead = if run.start == 0 { self.trace.last(before) } else { &[] };
-            let mut text = lead.to_vec();
-            // Which alphabet it is, some hundred characters tell.
-            let end = run.end.min(run.start + 4 * radix::SHORTEST_RUN);
-            text.extend_from_slice(bytes.get(run.start..end).unwrap_or_default());
+            let end = run.end.min(run.start + radix::TELLING);
+            let head = [lead, bytes.get(run.start..end).unwrap_or_default()].concat();
             from = run.end;
-            let Some((encoding, decoder, skipped)) = radix::decoder(&text) else { continue };
+            let Some((encoding, decoder)) = alphabet.decoder(&head) else { continue };
             if !self.may_open(context) {
                 return;
             }
-            let mut open = Open { decoder, node: Self::inside(self.path.and(encoding)) };
-            let lead = text.get(skipped..text.len() - (end - run.start)).unwrap_or_default();
-            let start = run.start + skipped.saturating_sub(text.len() - (end - run.start));
+            let mut node = Self::inside(self.path.and(encoding));
+            node.halves = encoding == Encoding::Hex;
+            let mut open = Open { decoder, node };
             if open.push(lead, context).1 != Step::More {
                 continue;
             }
-            let (taken, step) = open.push(bytes.get(start..).unwrap_or_default(), context);
+            let (taken, step) = open.push(bytes.get(run.start..).unwrap_or_default(), context);
             if step == Step::More {
-                self.deep().run = Some(open);
+                self.keep_run(slot, open);
                 return;
             }
-            from = from.max(start + taken);
+            from = from.max(run.start + taken);
+        }
+    }
+
+    fn keep_run(&mut self, slot: usize, open: Open) {
+        if let Some(place) = self.deep().runs.get_mut(slot) {
+            *place = Some(open);
         }
     }
 
@@ -448,11 +467,12 @@ impl Edge {
 
 impl Deep {
     fn is_open(&self) -> bool {
-        self.container.is_some() || self.run.is_some() || !self.guesses.is_empty() || !self.texts.is_empty()
+        let runs = self.runs.iter().any(Option::is_some);
+        self.container.is_some() || runs || !self.guesses.is_empty() || !self.texts.is_empty()
     }
 
     fn weight(&self) -> usize {
-        let opens = self.container.iter().chain(&self.run).chain(&self.guesses);
+        let opens = self.container.iter().chain(self.runs.iter().flatten()).chain(&self.guesses);
         let opens: usize = opens.map(|open| size_of::<Open>() + open.decoder.weight() + open.node.weight()).sum();
         let texts =
             self.texts.iter().map(|(_, text)| size_of::<(Sort, Text)>() + text.unescape.weight() + text.node.weight());
@@ -508,7 +528,7 @@ impl Text {
 
 /// Whether there is a run of text long enough to be undone.
 pub(super) fn text_run(bytes: &[u8]) -> bool {
-    radix::next_run(bytes, 0, 0).is_some()
+    [Alphabet::Base64, Alphabet::Base85].iter().any(|alphabet| alphabet.next_run(bytes, 0, 0).is_some())
 }
 
 /// Whether these are the first bytes of a text in UTF-8.

@@ -4,16 +4,20 @@
 use super::base85::{Base85, RFC1924, Z85};
 use super::{Decoder, Step};
 use crate::analysis::encoding::Encoding;
+use crate::analysis::patterns::SHORTEST;
 
-/// Shortest run that is undone. What is shorter holds no compressed data, and is known by the
-/// patterns made of the values themselves.
-pub(super) const SHORTEST_RUN: usize = 32;
+/// Shortest run that is undone of other alphabets than hexadecimal digits.
+const SHORTEST_RUN: usize = 32;
+/// Characters that tell which alphabet it is.
+pub(super) const TELLING: usize = 4 * SHORTEST_RUN;
 
 const HEX: u8 = 1;
 const UPPER32: u8 = 2;
 const LOWER32: u8 = 4;
 const BASE64: u8 = 8;
 const BASE85: u8 = 16;
+const IN_RFC1924: u8 = 32;
+const IN_Z85: u8 = 64;
 
 /// Which alphabets each byte is in. Base 85 without the quotes that no program's text has in it.
 static CLASSES: [u8; 256] = {
@@ -40,6 +44,12 @@ static CLASSES: [u8; 256] = {
         classes[byte] = class;
         byte += 1;
     }
+    let mut digit = 0;
+    while digit < 85 {
+        classes[RFC1924[digit] as usize] |= IN_RFC1924;
+        classes[Z85[digit] as usize] |= IN_Z85;
+        digit += 1;
+    }
     classes
 };
 
@@ -47,9 +57,99 @@ fn class(byte: u8) -> u8 {
     CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// How many of the last bytes may belong to a run that goes on.
-pub(super) fn trailing(bytes: &[u8]) -> usize {
-    bytes.iter().rev().take_while(|byte| class(**byte) & BASE85 != 0).count()
+/// Whose characters stand in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    /// Hexadecimal digits, whatever stands around them: eight bytes, which are enough of a digest.
+    Hex,
+    /// Base 64 or base 32.
+    Base64,
+    /// Base 85 of any sort.
+    Base85,
+}
+
+impl Alphabet {
+    pub(super) const ALL: [Self; 3] = [Self::Hex, Self::Base64, Self::Base85];
+
+    /// Shortest run that is undone. What is shorter holds nothing packed, and is known by the
+    /// patterns made of the values themselves.
+    fn shortest(self) -> usize {
+        if self == Self::Hex { 2 * SHORTEST } else { SHORTEST_RUN }
+    }
+
+    fn class(self) -> u8 {
+        match self {
+            Self::Hex => HEX,
+            Self::Base64 => BASE64,
+            Self::Base85 => BASE85,
+        }
+    }
+
+    fn has(self, byte: u8) -> bool {
+        class(byte) & self.class() != 0
+    }
+
+    /// How many of the last bytes may belong to a run that goes on.
+    pub(super) fn trailing(self, bytes: &[u8]) -> usize {
+        bytes.iter().rev().take_while(|byte| self.has(**byte)).count()
+    }
+
+    fn leading(self, bytes: &[u8]) -> usize {
+        bytes.iter().take_while(|byte| self.has(**byte)).count()
+    }
+
+    /// The next run from `from` on that is long enough, `before` characters that came earlier
+    /// counted where it begins at the first byte. Only few bytes are looked at where there is none.
+    pub(super) fn next_run(self, bytes: &[u8], from: usize, before: usize) -> Option<Run> {
+        let shortest = self.shortest();
+        if from == 0 && before > 0 {
+            let end = self.leading(bytes);
+            if end > 0 && end + before >= shortest {
+                return Some(Run { start: 0, end });
+            }
+        }
+        // Two places that are half a run apart are in every run, and all that is between them.
+        let half = shortest / 2;
+        let mut at = from;
+        while let (Some(first), Some(middle), Some(last)) =
+            (bytes.get(at), bytes.get(at + half / 2), bytes.get(at + half))
+        {
+            if class(*first) & class(*middle) & class(*last) & self.class() == 0 {
+                at += half;
+                continue;
+            }
+            let (head, rest) = (bytes.get(from..at).unwrap_or_default(), bytes.get(at..).unwrap_or_default());
+            let (start, end) = (at - self.trailing(head), at + self.leading(rest));
+            if end - start >= shortest {
+                return Some(Run { start, end });
+            }
+            at = end.max(at + half);
+        }
+        None
+    }
+
+    /// What undoes a run that begins with these characters.
+    pub(super) fn decoder(self, head: &[u8]) -> Option<(Encoding, Box<dyn Decoder>)> {
+        let common = head.iter().fold(u8::MAX, |common, byte| common & class(*byte));
+        match self {
+            Self::Hex => Some((Encoding::Hex, Box::new(Radix::new(4)))),
+            // Hexadecimal digits are undone for themselves.
+            Self::Base64 if common & HEX != 0 => None,
+            Self::Base64 if common & (UPPER32 | LOWER32) != 0 => Some((Encoding::Base32, Box::new(Radix::new(5)))),
+            Self::Base64 => Some((Encoding::Base64, Box::new(Radix::new(6)))),
+            Self::Base85 => {
+                // Of its characters nearly a third each are capitals, small letters, and neither
+                // letters nor digits; of an address, few are the first.
+                let rare = |is: fn(&u8) -> bool| head.iter().filter(|byte| is(byte)).count() * 8 < head.len();
+                if rare(u8::is_ascii_uppercase) || rare(u8::is_ascii_lowercase) || rare(u8::is_ascii_punctuation) {
+                    return None;
+                }
+                let sorts = [(IN_RFC1924, RFC1924), (IN_Z85, Z85)];
+                let (_, alphabet) = sorts.into_iter().find(|(class, _)| common & class != 0)?;
+                Some((Encoding::Base85, Box::new(Base85::new(alphabet))))
+            }
+        }
+    }
 }
 
 /// A run of characters of some alphabet.
@@ -57,71 +157,6 @@ pub(super) fn trailing(bytes: &[u8]) -> usize {
 pub(super) struct Run {
     pub(super) start: usize,
     pub(super) end: usize,
-}
-
-/// The next run from `from` on that is long enough, `before` characters that came earlier counted
-/// where it begins at the first byte. Only one byte in sixteen is looked at where there is none.
-pub(super) fn next_run(bytes: &[u8], from: usize, before: usize) -> Option<Run> {
-    const APART: usize = SHORTEST_RUN / 2;
-    let is = |byte: Option<&u8>| byte.is_some_and(|byte| class(*byte) & BASE85 != 0);
-    if from == 0 && before > 0 {
-        let end = bytes.iter().take_while(|byte| class(**byte) & BASE85 != 0).count();
-        if end > 0 && end + before >= SHORTEST_RUN {
-            return Some(Run { start: 0, end });
-        }
-    }
-    let mut at = from + APART - 1;
-    while at < bytes.len() {
-        // Two looked-at places in a row are in every run of this length.
-        if !is(bytes.get(at)) {
-            at += APART;
-            continue;
-        }
-        let head = bytes.get(from..at).unwrap_or_default();
-        let start = at - head.iter().rev().take_while(|byte| class(**byte) & BASE85 != 0).count();
-        let rest = bytes.get(at..).unwrap_or_default();
-        let end = at + rest.iter().take_while(|byte| class(**byte) & BASE85 != 0).count();
-        if end - start >= SHORTEST_RUN {
-            return Some(Run { start, end });
-        }
-        at = end + APART;
-    }
-    None
-}
-
-/// Which decoder the run's characters call for, with how many of the first of them do not belong
-/// to it.
-pub(super) fn decoder(run: &[u8]) -> Option<(Encoding, Box<dyn Decoder>, usize)> {
-    // The run of base 64 in it, where there is one: `data=`, `http://host/` stand before some.
-    let mut start = 0;
-    let mut found = None;
-    for (at, byte) in run.iter().enumerate() {
-        if class(*byte) & BASE64 == 0 {
-            start = at + 1;
-        } else if at + 1 - start >= SHORTEST_RUN {
-            found = Some(start);
-            break;
-        }
-    }
-    if let Some(start) = found {
-        let head = run.get(start..start + SHORTEST_RUN)?;
-        let common = head.iter().fold(u8::MAX, |common, byte| common & class(*byte));
-        return Some(if common & HEX != 0 {
-            (Encoding::Hex, Box::new(Radix::new(4)), start)
-        } else if common & (UPPER32 | LOWER32) != 0 {
-            (Encoding::Base32, Box::new(Radix::new(5)), start)
-        } else {
-            (Encoding::Base64, Box::new(Radix::new(6)), start)
-        });
-    }
-    // Base 85 has a third of its characters outside of letters and digits.
-    let others = run.iter().filter(|byte| !byte.is_ascii_alphanumeric()).count();
-    if run.len() < SHORTEST_RUN || others * 8 < run.len() {
-        return None;
-    }
-    let fits = |alphabet: &[u8; 85]| run.iter().all(|byte| alphabet.contains(byte));
-    let alphabet = [RFC1924, Z85].into_iter().find(|alphabet| fits(alphabet))?;
-    Some((Encoding::Base85, Box::new(Base85::new(alphabet)), 0))
 }
 
 /// Undoes an alphabet of 16, 32 or 64 characters.
@@ -161,6 +196,10 @@ impl Decoder for Radix {
             let Some(value) = self.value(*byte) else {
                 if matches!(byte, b'\r' | b'\n') {
                     continue;
+                }
+                // A digit too many: all may have been shifted by half a byte.
+                if self.width == 4 && self.bits > 0 {
+                    out.push((self.held << 4) as u8);
                 }
                 return (at, Step::Done);
             };

@@ -202,6 +202,29 @@ fn runs_of_text() {
 }
 
 #[test]
+fn runs_begin_wherever_their_alphabet_does() {
+    let digest = HEXLOWER.encode(&digests::digest(Encoding::Sha256, &[MAIL.as_bytes()])[..32]);
+    let packed = HEXLOWER.encode(&gzip(&text(MAIL)));
+    for before in ["", "user_", "a", "visitor-face", "id=0x"] {
+        for length in [16, 32, 64] {
+            let glued = format!("{before}{}/x", &digest[..length]);
+            finds_in_any_pieces(glued.as_bytes(), MAIL, &["hex", "sha256"]);
+        }
+        if before.bytes().rev().take_while(u8::is_ascii_hexdigit).count() % 2 == 0 {
+            finds_in_any_pieces(format!("{before}{packed}.").as_bytes(), MAIL, &["hex", "gzip"]);
+        }
+    }
+    let wrapped: Vec<String> = packed.as_bytes().chunks(60).map(|line| String::from_utf8_lossy(line).into()).collect();
+    finds_in_any_pieces(wrapped.join("\n").as_bytes(), MAIL, &["hex", "gzip"]);
+    // A path of an address looks like base 64 until it ends.
+    let packed = BASE64URL.encode(&gzip(&text(MAIL)));
+    for path in ["api/v1/telemetry/events/collect/all/of/them", "x"] {
+        let address = format!("GET https://example.com/{path}?time=1&data={packed} HTTP/1.1");
+        finds_in_any_pieces(address.as_bytes(), MAIL, &["base64", "gzip"]);
+    }
+}
+
+#[test]
 fn single_encodings_of_every_value() {
     for value in VALUES {
         let bytes = value.as_bytes();
