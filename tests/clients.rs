@@ -165,6 +165,7 @@ swaks --silent 2 --server smtp.example.com:587 --tls --auth LOGIN --auth-user an
 python3 talk.py
 curl -sS -x http://proxy.example.com:3128 http://absolute.example.com/y; echo " absolute $?"
 curl -sS --digest -u anna:pw https://digest.example.com/z; echo " digest $?"
+curl -sS --digest -u "anna:$(tr ' ' '\n' < ~/.netrc | grep -A1 -m1 password | tail -1)" https://digest.example.com/planted; echo " planted $?"
 curl -sS -b 'session=abc123; theme=dark' https://cookies.example.com/; echo " cookies $?"
 curl -sS --tls-max 1.2 --ciphers ECDHE-RSA-AES128-GCM-SHA256 https://rsa.example.com/ -d said=rsa; echo " rsa $?"
 curl -sS -H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' --http1.1 https://chunks.example.com/ -d said=chunks; echo " chunks $?"
@@ -183,6 +184,7 @@ echo | openssl s_client -connect sig.example.com:443 -servername sig.example.com
                 "requests 200",
                 "absolute 0",
                 "digest 0",
+                "planted 0",
                 "cookies 0",
                 "rsa 0",
                 "chunks 0",
@@ -197,6 +199,7 @@ echo | openssl s_client -connect sig.example.com:443 -servername sig.example.com
                 r#"op:credential detail:"url anna" payload:anna:s3cret target:inside.example.com:3128"#,
                 "op:http-request url:http://absolute.example.com/y tls:no proc:curl",
                 r#"op:credential detail:"digest anna" payload~response tls:yes"#,
+                r#"op:credential detail:"digest anna" verb:use asset:netrc proc:curl"#,
                 r#"op:credential detail:"cookie session" payload:abc123 target:cookies.example.com:443"#,
                 "op:sent payload:said=rsa tls:yes target:rsa.example.com:443",
                 "op:sent payload:said=chunks tls:yes target:chunks.example.com:443",

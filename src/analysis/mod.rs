@@ -22,6 +22,7 @@ pub mod matcher;
 mod patterns;
 mod place;
 mod placed;
+mod presented;
 pub mod rules;
 mod salts;
 mod search;

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
 
 use super::finding::{Basis, Channel, Confidence, Ending, Link};
-use super::matcher::{Direction, Hits};
-use super::{Analysis, Claim, Touched, place};
+use super::encoding::Path;
+use super::matcher::{Direction, Hit, Hits};
+use super::{Analysis, Claim, Touched, place, presented};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
@@ -18,6 +19,8 @@ const LONG_NAME: usize = 52;
 const MAX_PLACES: usize = 4;
 /// Addresses whose names are remembered.
 const MAX_NAMES: usize = 65_536;
+/// Passwords presented as digests that are tried: some milliseconds each.
+const MAX_DIGESTS: usize = 256;
 /// Destinations listed that were to be spoken to in secret.
 const MAX_REFUSED: usize = 16;
 
@@ -32,6 +35,8 @@ pub(super) struct Seen {
     pub(super) unread: u64,
     /// Where those were to go, of what no declaration covers.
     pub(super) refused: BTreeSet<String>,
+    /// Passwords presented as digests that were tried.
+    digests: usize,
     /// Whether there was a gateway at all.
     pub(super) any: bool,
 }
@@ -135,6 +140,13 @@ impl Analysis {
                 self.matcher.begin(key);
             }
             self.try_salts(record, Direction::Out, &mut hits);
+        }
+        if what == Traffic::Credential && record.detail.starts_with(b"digest ") && self.gateway.digests < MAX_DIGESTS {
+            self.gateway.digests += 1;
+            let found = presented::in_digest(record.payload, &self.assets);
+            if let Some((id, which)) = found {
+                hits.add(Hit { id, path: Path::CLEAR.and(which) });
+            }
         }
         hits
     }
