@@ -9,7 +9,7 @@ use super::automaton::{Automaton, State};
 use super::encoding::Path;
 use super::matcher::{Error, MIN_MARKER, MarkerId};
 use super::patterns::{self, Compare, LONGEST, SHORTEST};
-use super::windows::{Builder, Index, ZONE};
+use super::windows::{Builder, Index};
 use crate::store::AssetSet;
 
 /// Bytes of a stream that are kept: what a pattern may have begun in.
@@ -164,7 +164,7 @@ impl Search {
             }
             let joined = joined.get(..before.len() + head.len()).unwrap_or_default();
             // What lies before and ends there was seen to end there.
-            let from = if trace.begun { 0 } else { before.len().saturating_sub(ZONE - 1) };
+            let from = if trace.begun { 0 } else { before.len().saturating_sub(SHORTEST - 1) };
             begun = patterns.index.scan(joined, from, |pattern, start, end| {
                 if end > before.len() && (short || start < before.len()) {
                     tell(pattern);

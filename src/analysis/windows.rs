@@ -1,13 +1,12 @@
 //! Finds any of some ten thousand patterns in bytes, looking at every fourth place only.
 //!
 //! Eight bytes of each pattern, its zone, are known by the four windows of five bytes in them.
-//! Wherever a zone stands, exactly one of its windows begins at one of the places 0, 4, 8, ...; a
+//! Wherever a zone stands, exactly one of its windows begins at one of the places 0, 4, 8, ... A
 //! table of bits answers whether the bytes at a place are some window (as Wu and Manber's search
-//! does with its blocks). A zone is a pattern's first eight bytes, or others where many patterns
-//! begin alike. Differences of neighbours are asked about in the same way out of the same eight
-//! loaded bytes: no single-byte key changes them. Places where the answer is yes are gathered
-//! without a branch, a block at a time, and compared then, so that the waiting for the larger
-//! tables overlaps.
+//! does with its blocks), so that nearly all that passes costs a few instructions for four bytes,
+//! and no branch. What is asked about are the differences (XOR) of neighbouring bytes: these are
+//! the same whatever single-byte key was laid over a value, so one question serves for both. A
+//! zone is a pattern's first eight bytes, or others where many patterns begin alike.
 
 use super::patterns::{Compare, SHORTEST};
 
@@ -15,24 +14,23 @@ use super::patterns::{Compare, SHORTEST};
 /// the shortest pattern.
 const WINDOW: usize = 5;
 const STRIDE: usize = SHORTEST + 1 - WINDOW;
-/// Bytes that the windows of differences are of; of bytes themselves, one less.
-pub(super) const ZONE: usize = SHORTEST + 1;
-const MASK: u64 = (1 << (8 * WINDOW)) - 1;
-/// Words of the tables of bits: for bytes 256 KiB, half of a core's second cache; for differences,
-/// of which there are few, 8 KiB of its first.
-const BYTES: usize = 1 << 15;
-const DIFFERENCES: usize = 1 << 10;
-/// Neighbouring bits of a table that share a bucket, as a power of two.
-const BUCKET_SHIFT: u32 = 3;
+/// Bits of the table: 256 KiB, half of a core's second cache.
+const FILTER_BITS: u32 = 21;
+const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
+/// Neighbouring bits of the filter that share a bucket, as a power of two.
+const BUCKET_SHIFT: u32 = 4;
+const BUCKETS: usize = 1 << (FILTER_BITS - BUCKET_SHIFT);
 /// Windows in a bucket from which on another zone of a pattern is tried.
-const CROWDED: u8 = 6;
+const CROWDED: u8 = 8;
 /// Bits for a place in a pattern: its windows begin before [`super::patterns::LONGEST`].
 const PLACE_BITS: u32 = 7;
-/// Places looked at before the candidates among them are compared.
-const BLOCK: usize = 128;
+/// Places that are asked about together: as many as a word has bits.
+const BLOCK: usize = u32::BITS as usize;
+/// Bytes that they need: two places at a time come out of nine.
+const BLOCK_BYTES: usize = BLOCK * STRIDE + 1;
 
-/// An odd number that spreads a window over a table (Knuth's multiplicative hashing).
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// An odd number that spreads a window over the table (Knuth's multiplicative hashing).
+const SPREAD: u32 = 0x9e37_79b1;
 
 #[derive(Clone, Copy, Debug)]
 struct Pattern {
@@ -44,112 +42,10 @@ struct Pattern {
 /// One window of a pattern.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
-    /// The hash's bits that the bucket does not tell.
-    tag: u32,
+    /// Its differences.
+    window: u32,
     /// The pattern's number, and in the lowest bits where in it the window is.
     pattern: u32,
-}
-
-/// The windows of all patterns of one way to compare: `WORDS` words of bits, and in buckets whose
-/// each is.
-struct Table<const WORDS: usize> {
-    filter: Box<[u64]>,
-    /// Where each bucket begins among the entries.
-    starts: Box<[u32]>,
-    entries: Vec<Entry>,
-}
-
-impl<const WORDS: usize> Table<WORDS> {
-    const BITS: u32 = WORDS.trailing_zeros() + 6;
-    const BUCKETS: usize = WORDS << (6 - BUCKET_SHIFT);
-
-    fn bucket(hash: u64) -> usize {
-        (hash >> (64 - Self::BITS + BUCKET_SHIFT)) as usize
-    }
-
-    #[inline]
-    fn place(hash: u64) -> (usize, u64) {
-        // Three bits of one word (Putze, Sanders and Singler's blocked Bloom filter): one load answers for all.
-        let bits = 1 << (hash >> 37 & 63) | 1 << (hash >> 31 & 63) | 1 << (hash >> 25 & 63);
-        ((hash >> (64 - Self::BITS + 6)) as usize % WORDS, bits)
-    }
-
-    /// Of patterns, each with its number.
-    fn new<'p>(patterns: impl Iterator<Item = (u32, &'p [u8])>, compare: Compare) -> Self {
-        let mut hashed: Vec<(u64, u32)> = Vec::new();
-        // How many windows each bucket has so far.
-        let mut crowd = vec![0_u8; Self::BUCKETS];
-        for (number, text) in patterns {
-            let Some(last) = text.len().checked_sub(zone(compare)) else { continue };
-            let mut best = (u8::MAX, 0, [0; STRIDE]);
-            for from in 0..=last {
-                let hashes: [u64; STRIDE] = std::array::from_fn(|at| {
-                    hash(text.get(from + at..).and_then(load).unwrap_or_default(), compare)
-                });
-                let most =
-                    hashes.iter().filter_map(|hash| crowd.get(Self::bucket(*hash))).max().copied().unwrap_or_default();
-                if most < best.0 || from == 0 {
-                    best = (most, from, hashes);
-                }
-                if most < CROWDED {
-                    break;
-                }
-            }
-            for (at, hash) in best.2.into_iter().enumerate() {
-                if let Some(count) = crowd.get_mut(Self::bucket(hash)) {
-                    *count = count.saturating_add(1);
-                }
-                hashed.push((hash, number << PLACE_BITS | (best.1 + at) as u32));
-            }
-        }
-        let mut filter = vec![0_u64; WORDS].into_boxed_slice();
-        let mut starts = vec![0_u32; Self::BUCKETS + 1].into_boxed_slice();
-        for (hash, _) in &hashed {
-            let (word, bits) = Self::place(*hash);
-            filter[word] |= bits;
-            if let Some(count) = starts.get_mut(Self::bucket(*hash) + 1) {
-                *count += 1;
-            }
-        }
-        let mut total = 0;
-        for start in &mut starts {
-            total += *start;
-            *start = total;
-        }
-        let mut next = starts.clone();
-        let mut entries = vec![Entry::default(); hashed.len()];
-        for (hash, pattern) in hashed {
-            if let Some(place) = next.get_mut(Self::bucket(hash)) {
-                if let Some(entry) = entries.get_mut(*place as usize) {
-                    *entry = Entry { tag: hash as u32, pattern };
-                }
-                *place += 1;
-            }
-        }
-        Self { filter, starts, entries }
-    }
-
-    /// The filter, as long as the compiler must know it to be.
-    fn filter(&self) -> Option<&[u64; WORDS]> {
-        self.filter.first_chunk()
-    }
-
-    /// Whether some window may have this hash: 1 or 0.
-    #[inline]
-    fn may(filter: &[u64; WORDS], hash: u64) -> usize {
-        let (word, bits) = Self::place(hash);
-        usize::from(filter[word] & bits == bits)
-    }
-
-    /// The patterns that a window of this hash is of, and where in each.
-    fn of(&self, hash: u64) -> impl Iterator<Item = (usize, usize)> {
-        let bucket = Self::bucket(hash);
-        let range = self.starts.get(bucket).zip(self.starts.get(bucket + 1));
-        let entries = range.and_then(|(low, high)| self.entries.get(*low as usize..*high as usize));
-        entries.unwrap_or_default().iter().filter(move |entry| entry.tag == hash as u32).map(|entry| {
-            ((entry.pattern >> PLACE_BITS) as usize, (entry.pattern & ((1 << PLACE_BITS) - 1)) as usize)
-        })
-    }
 }
 
 /// Patterns being gathered.
@@ -163,13 +59,15 @@ pub(super) struct Builder {
 pub(super) struct Index {
     patterns: Vec<Pattern>,
     bytes: Vec<u8>,
-    equal: Table<BYTES>,
-    keyed: Table<DIFFERENCES>,
+    filter: Box<[u64]>,
+    /// Where each bucket begins among the entries.
+    starts: Box<[u32]>,
+    entries: Vec<Entry>,
 }
 
 impl Builder {
-    /// Adds a pattern of eight bytes or more, nine for differences; its number is how many there
-    /// were before it. Shorter ones are taken but never found.
+    /// Adds a pattern of eight bytes or more; its number is how many there were before it. Shorter
+    /// ones are taken but never found.
     pub(super) fn add(&mut self, pattern: &[u8], compare: Compare) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(pattern);
@@ -179,13 +77,52 @@ impl Builder {
     /// The finished index.
     pub(super) fn build(self) -> Index {
         let Self { patterns, bytes } = self;
-        let of = |compare| {
-            let all = patterns.iter().enumerate().filter(move |(_, pattern)| pattern.compare == compare);
-            all.map(|(number, pattern)| (number as u32, slice(&bytes, *pattern)))
-        };
-        let equal = Table::new(of(Compare::Bytes), Compare::Bytes);
-        let keyed = Table::new(of(Compare::Differences), Compare::Differences);
-        Index { equal, keyed, patterns, bytes }
+        let mut all: Vec<Entry> = Vec::with_capacity(patterns.len() * STRIDE);
+        // How many windows each bucket has so far.
+        let mut crowd = vec![0_u8; BUCKETS];
+        for (number, pattern) in patterns.iter().enumerate() {
+            let text = slice(&bytes, *pattern);
+            let Some(last) = text.len().checked_sub(SHORTEST) else { continue };
+            let mut best = (u8::MAX, 0, [0; STRIDE]);
+            for from in 0..=last {
+                let windows: [u32; STRIDE] =
+                    std::array::from_fn(|at| text.get(from + at..).and_then(window).unwrap_or_default());
+                // One byte over and over fills whole files.
+                let most = if windows.contains(&0) {
+                    u8::MAX - 1
+                } else {
+                    windows.iter().filter_map(|window| crowd.get(bucket(*window))).max().copied().unwrap_or_default()
+                };
+                if most < best.0 {
+                    best = (most, from, windows);
+                }
+                if most < CROWDED {
+                    break;
+                }
+            }
+            for (at, window) in best.2.into_iter().enumerate() {
+                if let Some(count) = crowd.get_mut(bucket(window)) {
+                    *count = count.saturating_add(1).min(u8::MAX - 2);
+                }
+                all.push(Entry { window, pattern: (number as u32) << PLACE_BITS | (best.1 + at) as u32 });
+            }
+        }
+        let mut filter = vec![0_u64; FILTER_WORDS].into_boxed_slice();
+        let mut starts = vec![0_u32; BUCKETS + 1].into_boxed_slice();
+        for entry in &all {
+            let (word, [a, b]) = place(entry.window);
+            filter[word] |= 1 << a | 1 << b;
+            if let Some(count) = starts.get_mut(bucket(entry.window) + 1) {
+                *count += 1;
+            }
+        }
+        let mut total = 0;
+        for start in &mut starts {
+            total += *start;
+            *start = total;
+        }
+        all.sort_by_key(|entry| bucket(entry.window));
+        Index { patterns, bytes, filter, starts, entries: all }
     }
 }
 
@@ -193,86 +130,75 @@ impl Index {
     /// Tells `found` the number, start and end of every pattern that stands in `bytes` with its
     /// zone at `from` or behind. Returns whether the bytes end in the beginning of one.
     pub(super) fn scan(&self, bytes: &[u8], from: usize, mut found: impl FnMut(usize, usize, usize)) -> bool {
-        let mut candidates = [0_u32; 2 * BLOCK];
+        let Some(filter) = self.filter.first_chunk() else { return false };
         let (mut at, mut begun) = (from, false);
-        while at < bytes.len() {
-            let count = self.gather(bytes.get(at..).unwrap_or_default(), &mut candidates);
-            for candidate in candidates.get(..count).unwrap_or_default() {
-                begun |= self.compare(bytes, at + (*candidate >> 1) as usize, *candidate & 1 != 0, &mut found);
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= WINDOW) {
+            let mut may = if let Some(block) = rest.first_chunk() {
+                gather(filter, block)
+            } else {
+                // Zeros behind the end: which places have a whole window is known.
+                let mut block = [0; BLOCK_BYTES];
+                for (to, from) in block.iter_mut().zip(rest) {
+                    *to = *from;
+                }
+                let places = (rest.len() - WINDOW) / STRIDE + 1;
+                gather(filter, &block) & u32::MAX.checked_shr((BLOCK.saturating_sub(places)) as u32).unwrap_or_default()
+            };
+            while may != 0 {
+                begun |= self.compare(bytes, at + STRIDE * may.trailing_zeros() as usize, &mut found);
+                may &= may - 1;
             }
             at += BLOCK * STRIDE;
         }
         begun
     }
 
-    /// Notes the places of a block where some window may stand: the place, and in the lowest bit
-    /// whether it is one of differences.
-    #[inline(never)]
-    fn gather(&self, bytes: &[u8], candidates: &mut [u32; 2 * BLOCK]) -> usize {
-        let (Some(equal), Some(keyed)) = (self.equal.filter(), self.keyed.filter()) else { return 0 };
-        let mut count = 0;
-        let mut note = |at: usize, loaded: u64| {
-            // Never past the end: two for each of the block's places.
-            if let Some(place) = candidates.get_mut(count) {
-                *place = (at as u32) << 1;
-            }
-            count += Table::may(equal, hash(loaded, Compare::Bytes));
-            if let Some(place) = candidates.get_mut(count) {
-                *place = (at as u32) << 1 | 1;
-            }
-            count += Table::may(keyed, hash(loaded, Compare::Differences));
-        };
-        let block = bytes.get(..BLOCK * STRIDE + 4).unwrap_or(bytes);
-        let mut at = 0;
-        while let Some(eight) = block.get(at..).and_then(<[u8]>::first_chunk::<8>)
-            && at < BLOCK * STRIDE
-        {
-            note(at, u64::from_le_bytes(*eight));
-            at += STRIDE;
-        }
-        // What is left is shorter than what is loaded, but may hold a last window.
-        while at < BLOCK * STRIDE
-            && let Some(loaded) = block.get(at..).and_then(load)
-        {
-            note(at, loaded);
-            at += STRIDE;
-        }
-        count
-    }
-
     /// Compares what stands around a place with the patterns that have its window. Returns
     /// whether the bytes end within one.
-    fn compare(&self, bytes: &[u8], at: usize, keyed: bool, found: &mut impl FnMut(usize, usize, usize)) -> bool {
-        let Some(loaded) = bytes.get(at..).and_then(load) else { return false };
+    fn compare(&self, bytes: &[u8], at: usize, found: &mut impl FnMut(usize, usize, usize)) -> bool {
+        let Some(window) = bytes.get(at..).and_then(window) else { return false };
+        let bucket = bucket(window);
+        let range = self.starts.get(bucket).zip(self.starts.get(bucket + 1));
+        let entries = range.and_then(|(low, high)| self.entries.get(*low as usize..*high as usize));
         let mut begun = false;
-        let mut try_one = |(number, within): (usize, usize)| {
-            let (Some(pattern), Some(start)) = (self.patterns.get(number), at.checked_sub(within)) else { return };
-            let text = bytes.get(start..).unwrap_or_default();
-            let whole = slice(&self.bytes, *pattern);
+        for entry in entries.unwrap_or_default().iter().filter(|entry| entry.window == window) {
+            let number = (entry.pattern >> PLACE_BITS) as usize;
+            let within = (entry.pattern & ((1 << PLACE_BITS) - 1)) as usize;
+            let (Some(pattern), Some(start)) = (self.patterns.get(number), at.checked_sub(within)) else { continue };
+            let (whole, text) = (slice(&self.bytes, *pattern), bytes.get(start..).unwrap_or_default());
             let length = whole.len().min(text.len());
-            let (Some(text), Some(head)) = (text.get(..length), whole.get(..length)) else { return };
+            let (Some(text), Some(head)) = (text.get(..length), whole.get(..length)) else { continue };
             if !same(text, head, pattern.compare) {
-            } else if length == whole.len() {
+                continue;
+            }
+            if length == whole.len() {
                 found(number, start, start + length);
             } else {
                 begun = true;
             }
-        };
-        if keyed {
-            self.keyed.of(hash(loaded, Compare::Differences)).for_each(&mut try_one);
-        } else {
-            self.equal.of(hash(loaded, Compare::Bytes)).for_each(&mut try_one);
         }
         begun
     }
 }
 
-/// Bytes that a pattern's windows are of.
-fn zone(compare: Compare) -> usize {
-    match compare {
-        Compare::Bytes => SHORTEST,
-        Compare::Differences => ZONE,
+/// At which of a block's places some window may stand, one bit each. A function of its own: inside
+/// another its few variables do not stay in registers.
+#[inline(never)]
+fn gather(filter: &[u64; FILTER_WORDS], block: &[u8; BLOCK_BYTES]) -> u32 {
+    let may = |window: u32| {
+        let (word, [a, b]) = place(window);
+        (filter[word] >> a & filter[word] >> b) as u32 & 1
+    };
+    let mut all = 0;
+    for two in 0..BLOCK / 2 {
+        // Nine bytes have eight differences: of two places.
+        let Some(nine) = block.get(2 * STRIDE * two..).and_then(<[u8]>::first_chunk::<9>) else { break };
+        let [a, b, c, d, e, f, g, h, i] = *nine;
+        let differences =
+            u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from_le_bytes([b, c, d, e, f, g, h, i]);
+        all |= (may(differences as u32) | may((differences >> 32) as u32) << 1) << (2 * two);
     }
+    all
 }
 
 /// Whether these bytes are the pattern. Differences that were made by no key at all are the value
@@ -293,25 +219,22 @@ fn slice(bytes: &[u8], pattern: Pattern) -> &[u8] {
     bytes.get(start..start + usize::from(pattern.length)).unwrap_or_default()
 }
 
-/// The next eight bytes, zeros for those that are not there; `None` when there is no window left.
-fn load(bytes: &[u8]) -> Option<u64> {
-    if let Some(eight) = bytes.first_chunk::<8>() {
-        return Some(u64::from_le_bytes(*eight));
-    }
-    let mut eight = [0; 8];
-    for (to, from) in eight.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    (bytes.len() >= WINDOW).then(|| u64::from_le_bytes(eight))
+/// The differences of the next five bytes.
+fn window(bytes: &[u8]) -> Option<u32> {
+    let [a, b, c, d, e] = *bytes.first_chunk::<WINDOW>()?;
+    Some(u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([b, c, d, e]))
 }
 
+/// Which word of the filter stands for a window, and which two of its bits (Putze, Sanders and
+/// Singler's blocked Bloom filter): one load answers for both.
 #[inline]
-fn hash(loaded: u64, compare: Compare) -> u64 {
-    let window = match compare {
-        Compare::Bytes => loaded,
-        Compare::Differences => loaded ^ loaded >> 8,
-    };
-    (window & MASK).wrapping_mul(SPREAD)
+fn place(window: u32) -> (usize, [u32; 2]) {
+    let hash = window.wrapping_mul(SPREAD);
+    ((hash >> (32 - FILTER_BITS + 6)) as usize % FILTER_WORDS, [hash >> 11 & 63, hash >> 5 & 63])
+}
+
+fn bucket(window: u32) -> usize {
+    (window.wrapping_mul(SPREAD) >> (32 - FILTER_BITS + BUCKET_SHIFT)) as usize
 }
 
 #[cfg(test)]
@@ -330,7 +253,7 @@ mod tests {
             from in 0..40_usize,
         ) {
             let (mut bytes, mut builder) = (bytes, Builder::default());
-            let keyed = |number: usize| number.is_multiple_of(3) && patterns[number].len() >= ZONE;
+            let keyed = |number: usize| number.is_multiple_of(3) && patterns[number].len() > SHORTEST;
             for (number, pattern) in patterns.iter().enumerate() {
                 builder.add(pattern, if keyed(number) { Compare::Differences } else { Compare::Bytes });
             }

@@ -1,6 +1,8 @@
 //! What compression formats hold, piece by piece: gzip, zlib and raw deflate, zstd, brotli, bzip2
 //! and xz. All are libraries' work; here is only how much they may take and give at a time.
 
+use std::cell::RefCell;
+
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use liblzma::stream as xz;
 use zstd::stream::raw::{Decoder as Frame, Operation as _};
@@ -14,14 +16,39 @@ const XZ_MEMORY: u64 = 16 << 20;
 /// Largest window of brotli's that is unpacked: what its encoder takes unless told otherwise.
 const BROTLI_WINDOW_LOG: u32 = 22;
 
-/// Runs `work` with room behind what `out` has; it returns how much it took and made, and how it
-/// stands.
+thread_local! {
+    /// Where what was packed is unpacked to: most attempts fail at once, and are not to pay for as
+    /// many zeros.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; ROOM]);
+}
+
+/// Runs `work` with room, and appends what it made to `out`; it returns how much it took and made,
+/// and how it stands.
 fn with_room(out: &mut Vec<u8>, work: impl FnOnce(&mut [u8]) -> (usize, usize, Step)) -> (usize, Step) {
-    let before = out.len();
-    out.resize(before + ROOM, 0);
-    let (taken, made, step) = work(out.get_mut(before..).unwrap_or_default());
-    out.truncate(before + made);
-    (taken, step)
+    SCRATCH.with_borrow_mut(|room| {
+        let (taken, made, step) = work(room);
+        out.extend_from_slice(room.get(..made).unwrap_or_default());
+        (taken, step)
+    })
+}
+
+/// Whether bytes may begin a stream of DEFLATE, as far as the header of its first block tells (RFC
+/// 1951, 3.2.3): zlib's two magic bytes are in every program, and nearly all that follows them is
+/// refused here.
+pub(super) fn may_be_deflate(bytes: &[u8]) -> bool {
+    let Some(bits) = bytes.first_chunk().map(|head| u128::from_le_bytes(*head)) else { return true };
+    let take = |at: u32, count: u32| (bits >> at) as u32 & ((1 << count) - 1);
+    match take(1, 2) {
+        // Stored: the length, and its complement.
+        0 => take(8, 16) == !take(24, 16) & 0xffff,
+        1 => true,
+        // Dynamic: there are so many codes, and those of their lengths leave no gap (3.2.7).
+        2 => {
+            let lengths = (0..take(13, 4) + 4).map(|n| take(17 + 3 * n, 3)).filter(|length| *length > 0);
+            take(3, 5) <= 29 && take(8, 5) <= 29 && lengths.map(|length| 128 >> length).sum::<u32>() == 128
+        }
+        _ => false,
+    }
 }
 
 /// DEFLATE, in a frame or bare.

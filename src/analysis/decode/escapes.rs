@@ -48,10 +48,7 @@ impl Sort {
     pub(super) fn first(self, bytes: &[u8]) -> Option<usize> {
         memchr::memchr_iter(self.sign(), bytes).find(|at| {
             let rest = bytes.get(*at..).unwrap_or_default();
-            if !is_text(rest.get(..TEXT).unwrap_or(rest)) {
-                return false;
-            }
-            match (self, self.undo(rest, true)) {
+            let hides = match (self, self.undo(rest, true)) {
                 // An equals sign before two digits is in every address of a page: only where two
                 // follow each other, or what is meant is one, or a line is broken.
                 (Self::Quoted, Undone::Is(length, _)) => {
@@ -62,7 +59,8 @@ impl Sort {
                 }
                 (_, Undone::Is(..)) => true,
                 _ => false,
-            }
+            };
+            hides && is_text(rest.get(..TEXT).unwrap_or(rest))
         })
     }
 

@@ -28,7 +28,7 @@ use super::encoding::{Encoding, Path};
 use super::matcher::Hits;
 use super::search::{Search, Trace};
 use base85::{ASCII85, Base85};
-use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd};
+use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd, may_be_deflate};
 use escapes::{Sort, Unescape};
 use lz4::Lz4;
 use protocol::{Chunked, Frames};
@@ -301,7 +301,10 @@ impl Node {
     /// Opens a container that begins with `head`, then `bytes`. Returns where it ended, or `None`
     /// when it goes on.
     fn contain(&mut self, magic: Magic, head: &[u8], bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        if !self.may_open(context) {
+        let is_noise = magic.encoding == Encoding::Zlib
+            && head.is_empty()
+            && !may_be_deflate(bytes.get(magic.length..).unwrap_or_default());
+        if is_noise || !self.may_open(context) {
             return Some(0);
         }
         let Some(decoder) = (magic.open)() else { return Some(0) };
@@ -337,8 +340,7 @@ impl Node {
             return;
         }
         let first = head.first().copied().unwrap_or_default();
-        // Three bits of a block's header (RFC 1951, 3.2.3): compressed at all, and in a way there is.
-        let deflate = matches!(first >> 1 & 3, 1 | 2).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
+        let deflate = may_be_deflate(&head).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
         let brotli = Brotli::new(first).map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
         for (encoding, decoder) in [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli)] {
             let Some(decoder) = decoder else { continue };

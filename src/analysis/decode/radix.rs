@@ -19,14 +19,29 @@ const BASE85: u8 = 16;
 const IN_RFC1924: u8 = 32;
 const IN_Z85: u8 = 64;
 
-/// Which alphabets each byte is in. Base 85 without the quotes that no program's text has in it.
+const fn is_hex(byte: u8) -> bool {
+    (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6)
+}
+
+/// Of either alphabet (RFC 4648, 4 and 5).
+const fn is_base64(byte: u8) -> bool {
+    let letter = (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 26);
+    letter | (byte == b'+') | (byte == b'/') | (byte == b'-') | (byte == b'_')
+}
+
+/// Of any base 85, without what stands around it in programs' text.
+const fn is_base85(byte: u8) -> bool {
+    (byte.wrapping_sub(b'!') < 94) & (byte != b'"') & (byte != b'\'') & (byte != b',') & (byte != b'\\')
+}
+
+/// Which alphabets each byte is in.
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0_usize;
     while byte < 256 {
         let character = byte as u8;
         let mut class = 0;
-        if character.is_ascii_hexdigit() {
+        if is_hex(character) {
             class |= HEX;
         }
         if matches!(character, b'A'..=b'Z' | b'2'..=b'7') {
@@ -35,10 +50,10 @@ static CLASSES: [u8; 256] = {
         if matches!(character, b'a'..=b'z' | b'2'..=b'7') {
             class |= LOWER32;
         }
-        if character.is_ascii_alphanumeric() || matches!(character, b'+' | b'/' | b'-' | b'_') {
+        if is_base64(character) {
             class |= BASE64;
         }
-        if character.is_ascii_graphic() && !matches!(character, b'"' | b'\'' | b',' | b'\\') {
+        if is_base85(character) {
             class |= BASE85;
         }
         classes[byte] = class;
@@ -108,13 +123,11 @@ impl Alphabet {
                 return Some(Run { start: 0, end });
             }
         }
-        // Two places that are half a run apart are in every run, and all that is between them.
+        // Every run has a stretch of half its length that begins at a multiple of that.
         let half = shortest / 2;
         let mut at = from;
-        while let (Some(first), Some(middle), Some(last)) =
-            (bytes.get(at), bytes.get(at + half / 2), bytes.get(at + half))
-        {
-            if class(*first) & class(*middle) & class(*last) & self.class() == 0 {
+        while let Some(stretch) = bytes.get(at..at + half) {
+            if !self.fills(stretch) {
                 at += half;
                 continue;
             }
@@ -123,9 +136,19 @@ impl Alphabet {
             if end - start >= shortest {
                 return Some(Run { start, end });
             }
-            at = end.max(at + half);
+            at = end;
         }
         None
+    }
+
+    /// Whether all of these bytes are of the alphabet. Without a branch or a table, so that many
+    /// are looked at by one instruction.
+    fn fills(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Hex => bytes.iter().fold(true, |all, byte| all & is_hex(*byte)),
+            Self::Base64 => bytes.iter().fold(true, |all, byte| all & is_base64(*byte)),
+            Self::Base85 => bytes.iter().fold(true, |all, byte| all & is_base85(*byte)),
+        }
     }
 
     /// What undoes a run that begins with these characters.
@@ -159,8 +182,35 @@ pub(super) struct Run {
     pub(super) end: usize,
 }
 
+/// What each character stands for, in base 64, 32 and 16; [`NO_DIGIT`] where it is none.
+static VALUES: [[u8; 256]; 3] = [
+    values(6, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"),
+    values(5, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"),
+    values(4, b"0123456789ABCDEF"),
+];
+const NO_DIGIT: u8 = u8::MAX;
+
+const fn values(width: u32, alphabet: &[u8]) -> [u8; 256] {
+    let mut values = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < alphabet.len() {
+        values[alphabet[digit] as usize] = digit as u8;
+        // Small letters mean the same, but in base 64.
+        if width < 6 {
+            values[alphabet[digit].to_ascii_lowercase() as usize] = digit as u8;
+        }
+        digit += 1;
+    }
+    if width == 6 {
+        values[b'-' as usize] = 62;
+        values[b'_' as usize] = 63;
+    }
+    values
+}
+
 /// Undoes an alphabet of 16, 32 or 64 characters.
 pub(super) struct Radix {
+    values: &'static [u8; 256],
     width: u32,
     held: u32,
     bits: u32,
@@ -168,32 +218,23 @@ pub(super) struct Radix {
 
 impl Radix {
     /// `width` bits a character: 4, 5 or 6.
-    pub(super) fn new(width: u32) -> Self {
-        Self { width, held: 0, bits: 0 }
-    }
-
-    fn value(&self, byte: u8) -> Option<u32> {
-        let value = match (self.width, byte) {
-            (4, b'0'..=b'9') => byte - b'0',
-            (4, b'a'..=b'f') => byte - b'a' + 10,
-            (4, b'A'..=b'F') => byte - b'A' + 10,
-            (5, b'a'..=b'z') => byte - b'a',
-            (5, b'2'..=b'7') => byte - b'2' + 26,
-            (5 | 6, b'A'..=b'Z') => byte - b'A',
-            (6, b'a'..=b'z') => byte - b'a' + 26,
-            (6, b'0'..=b'9') => byte - b'0' + 52,
-            (6, b'+' | b'-') => 62,
-            (6, b'/' | b'_') => 63,
-            _ => return None,
+    fn new(width: u32) -> Self {
+        let [six, five, four] = &VALUES;
+        let values = match width {
+            4 => four,
+            5 => five,
+            _ => six,
         };
-        Some(value.into())
+        Self { values, width, held: 0, bits: 0 }
     }
 }
 
 impl Decoder for Radix {
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
+        out.reserve(input.len() * self.width as usize / 8 + 1);
         for (at, byte) in input.iter().enumerate() {
-            let Some(value) = self.value(*byte) else {
+            let value = self.values.get(usize::from(*byte)).copied().unwrap_or(NO_DIGIT);
+            if value == NO_DIGIT {
                 if matches!(byte, b'\r' | b'\n') {
                     continue;
                 }
@@ -202,8 +243,8 @@ impl Decoder for Radix {
                     out.push((self.held << 4) as u8);
                 }
                 return (at, Step::Done);
-            };
-            self.held = self.held << self.width | value;
+            }
+            self.held = self.held << self.width | u32::from(value);
             self.bits += self.width;
             if self.bits >= 8 {
                 self.bits -= 8;
