@@ -8,7 +8,6 @@
 
 mod acts;
 mod attempts;
-mod automaton;
 mod counts;
 mod decode;
 pub mod detectors;

@@ -1,11 +1,12 @@
 //! What is searched in every stream: the markers as they are, and their disguises that can be
-//! written down beforehand; in one index, but for markers of unusual length.
+//! written down beforehand; in one index, but for markers of less than eight bytes.
 
 use std::sync::{Arc, LazyLock};
 
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::{Anchored, dfa::DFA};
 use belljar_sandbox::decoy::Asset;
 
-use super::automaton::{Automaton, State};
 use super::encoding::Path;
 use super::matcher::{Error, MIN_MARKER, MarkerId};
 use super::patterns::{self, Compare, LONGEST, SHORTEST};
@@ -21,7 +22,8 @@ const SHORT: usize = 1024;
 /// What is kept of a stream to find what is split over its pieces.
 #[derive(Clone)]
 pub(super) struct Trace {
-    state: State,
+    /// What has been seen of the short values.
+    state: Option<StateID>,
     /// What is kept ends in the beginning of a pattern.
     begun: bool,
     length: u8,
@@ -30,7 +32,7 @@ pub(super) struct Trace {
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { state: State::START, begun: false, length: 0, bytes: [0; KEPT] }
+        Self { state: None, begun: false, length: 0, bytes: [0; KEPT] }
     }
 }
 
@@ -74,8 +76,8 @@ impl Patterns {
                 builder.add(pattern, compare);
                 owners.push((*id, path));
             };
-            if is_long(value) {
-                add(value, Compare::Bytes, Path::CLEAR);
+            if !is_short(value) {
+                add(value.get(..LONGEST).unwrap_or(value), Compare::Bytes, Path::CLEAR);
             }
             patterns::of(value, add);
         }
@@ -83,9 +85,43 @@ impl Patterns {
     }
 }
 
-/// Whether a value is searched by its windows; others have the automaton.
-fn is_long(value: &[u8]) -> bool {
-    (SHORTEST..=LONGEST).contains(&value.len())
+/// Whether a value has no room for windows.
+fn is_short(value: &[u8]) -> bool {
+    value.len() < SHORTEST
+}
+
+/// Values that are short.
+struct Short {
+    automaton: DFA,
+    owners: Vec<MarkerId>,
+}
+
+impl Short {
+    fn new(values: &[(&[u8], MarkerId)]) -> Result<Option<Self>, Error> {
+        let (texts, owners): (Vec<&[u8]>, Vec<MarkerId>) =
+            values.iter().filter(|(value, _)| is_short(value)).copied().unzip();
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { automaton: DFA::new(&texts).map_err(|_| Error)?, owners }))
+    }
+
+    /// The state after these bytes; `found` is told of every value that ends in them.
+    fn advance(&self, state: Option<StateID>, bytes: &[u8], mut found: impl FnMut(MarkerId)) -> Option<StateID> {
+        // It has been built for searches that begin anywhere.
+        let mut state = state.or_else(|| self.automaton.start_state(Anchored::No).ok())?;
+        for byte in bytes {
+            state = self.automaton.next_state(Anchored::No, state, *byte);
+            if self.automaton.is_match(state) {
+                for nth in 0..self.automaton.match_len(state) {
+                    if let Some(id) = self.owners.get(self.automaton.match_pattern(state, nth).as_usize()) {
+                        found(*id);
+                    }
+                }
+            }
+        }
+        Some(state)
+    }
 }
 
 /// Made in a thread of their own: some ten thousand digests are not to be waited for at start-up.
@@ -93,8 +129,7 @@ type Later = LazyLock<Patterns, Box<dyn FnOnce() -> Patterns + Send>>;
 
 /// Everything that is searched.
 pub(super) struct Search {
-    odd: Option<Automaton>,
-    odd_owners: Vec<MarkerId>,
+    short: Option<Short>,
     patterns: Arc<Later>,
     count: usize,
     pub(super) too_short: usize,
@@ -116,9 +151,7 @@ impl Search {
         }
         values.sort_unstable();
         values.dedup_by_key(|(value, _)| *value);
-        let (texts, odd_owners): (Vec<&[u8]>, Vec<MarkerId>) =
-            values.iter().filter(|(value, _)| !is_long(value)).copied().unzip();
-        let odd = if texts.is_empty() { None } else { Some(Automaton::new(&texts).ok_or(Error)?) };
+        let short = Short::new(&values)?;
         let values: Vec<(Vec<u8>, MarkerId)> = values.iter().map(|(value, id)| (value.to_vec(), *id)).collect();
         let count = values.len();
         let patterns: Arc<Later> = Arc::new(LazyLock::new(Box::new(move || Patterns::new(&values))));
@@ -127,7 +160,7 @@ impl Search {
         let _ = std::thread::Builder::new().name("patterns".into()).spawn(move || {
             LazyLock::force(&maker);
         });
-        Ok(Self { odd, odd_owners, patterns, count, too_short })
+        Ok(Self { short, patterns, count, too_short })
     }
 
     /// How many values are searched.
@@ -138,12 +171,8 @@ impl Search {
     /// Searches the next bytes of a stream, which are then to be [kept](Trace::keep). `found` is
     /// told whose value ends in them, and through what it was seen.
     pub(super) fn advance(&self, trace: &mut Trace, bytes: &[u8], mut found: impl FnMut(MarkerId, Path)) {
-        if let Some(odd) = &self.odd {
-            trace.state = odd.scan(trace.state, bytes, |value| {
-                if let Some(id) = self.odd_owners.get(value) {
-                    found(*id, Path::CLEAR);
-                }
-            });
+        if let Some(short) = &self.short {
+            trace.state = short.advance(trace.state, bytes, |id| found(id, Path::CLEAR));
         }
         let patterns = &**self.patterns;
         let mut tell = |pattern: usize| {
