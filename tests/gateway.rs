@@ -92,6 +92,7 @@ curl -sS --cacert /dev/null https://pinned.example.com/; echo "pinned $?"
             &[
                 "op:http-request url:https://h2.example.com/v1/a protocol:h2 tls:yes method:POST proc:curl",
                 "op:sent payload~said=curl-two tls:yes target:h2.example.com:443",
+                "op:received protocol:h2 tls:yes target:h2.example.com:443",
                 "op:http-request url:https://h1.example.com/v1/a protocol:http/1.1 tls:yes",
                 "op:sent payload~said=plain tls:no target:plain.example.com:80",
                 "op:connection object:*2001:2::* target:six.example.com:80",

@@ -216,12 +216,27 @@ impl Recorder {
         }
     }
 
+    /// The body of an answer of the gateway's own: its beginning is kept.
+    pub(super) fn answered(&self, peer: &Peer, protocol: Protocol, in_tls: bool, body: &[u8]) {
+        let (kept, rest) = body.split_at(body.len().min(KEPT_OF_ONE as usize));
+        self.bytes(Traffic::Received, peer, protocol, in_tls, kept);
+        if !rest.is_empty() {
+            peer.received.fetch_add(rest.len() as u64, Ordering::Relaxed);
+            count(&self.counters.not_kept);
+        }
+    }
+
     /// Waits until there is room for many more bytes. Who moves much asks before each part, and so waits alone: the
     /// half of the queue that is left, and the thread, are for everybody else.
     pub(super) async fn room(&self) {
-        while self.behind.load(Ordering::Relaxed) || self.queue.is_half_full() {
+        while !self.has_room() {
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether there is room for many more bytes.
+    pub(super) fn has_room(&self) -> bool {
+        !self.behind.load(Ordering::Relaxed) && !self.queue.is_half_full()
     }
 
     /// Notes that a connection is ended at a limit, and why; its end says so.

@@ -30,6 +30,8 @@ struct Told {
     talk: Talk,
     what: Traffic,
     protocol: Protocol,
+    /// Runs while what it would say has no room.
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Body for Told {
@@ -37,6 +39,14 @@ impl Body for Told {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if self.waiting.is_none() && !self.talk.hub.recorder.has_room() {
+            let hub = Arc::clone(&self.talk.hub);
+            self.waiting = Some(Box::pin(async move { hub.recorder.room().await }));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            ready!(waiting.as_mut().poll(cx));
+            self.waiting = None;
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if let Some(Ok(frame)) = &frame {
             let tell = |bytes: &[u8]| {
@@ -98,7 +108,7 @@ async fn pass(talk: Talk, server: Arc<Server>, mut request: Request<Incoming>) -
     // Compressed frames could not be read.
     request.headers_mut().remove(header::SEC_WEBSOCKET_EXTENSIONS);
     let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let told = |body, what| Told { body, talk: talk.clone(), what, protocol };
+    let told = |body, what| Told { body, talk: talk.clone(), what, protocol, waiting: None };
     let request = request.map(|body| told(body, Traffic::Sent));
     let mut response = match &*server {
         Server::One(sender) => {
@@ -150,6 +160,7 @@ async fn messages(talk: &Talk, client: impl Io, server: impl Io) {
         let Some(Ok(message)) = message else { return };
         // Both libraries answer pings by themselves.
         if let Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) = &message {
+            talk.hub.recorder.room().await;
             let bytes = message.clone().into_data();
             talk.hub.recorder.bytes(what, &talk.peer, Protocol::WebSocket, talk.in_tls, &bytes);
         }

@@ -118,6 +118,7 @@ async fn request_of(talk: Talk, mut request: Request<Incoming>) -> Response<Full
         return response;
     }
     let is_dns = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/dns-message");
+    let method = request.method().clone();
     let (head, body) = request.into_parts();
     let message = body_of(&talk, body, protocol, is_dns).await;
     let over_https = answers::question(&head, message.as_deref())
@@ -129,6 +130,12 @@ async fn request_of(talk: Talk, mut request: Request<Incoming>) -> Response<Full
     let headers = response.headers_mut();
     headers.entry(header::SERVER).or_insert(HeaderValue::from_static("nginx"));
     tell_response(&talk, &response, protocol);
+    // It is all there: nothing is waited for, and nothing can fail.
+    if method != Method::HEAD
+        && let Ok(body) = response.body().clone().collect().await
+    {
+        talk.hub.recorder.answered(&talk.peer, protocol, talk.in_tls, &body.to_bytes());
+    }
     response
 }
 
