@@ -210,8 +210,8 @@ impl Search {
     pub(super) fn between(&self, trace: &Trace, bytes: &[u8], mut found: impl FnMut(MarkerId, Path)) {
         let patterns = &**self.patterns;
         let before = trace.all();
-        let all = [before, bytes].concat();
-        let shifted: Vec<u8> = all.windows(2).map(|pair| pair[0] << 4 | pair[1] >> 4).collect();
+        let all = before.iter().chain(bytes);
+        let shifted: Vec<u8> = all.clone().zip(all.skip(1)).map(|(high, low)| high << 4 | low >> 4).collect();
         let known = before.len().saturating_sub(1);
         patterns.index.scan(&shifted, 0, |pattern, _, end| {
             if let Some((id, path)) = patterns.owners.get(pattern).filter(|_| end > known) {

@@ -132,23 +132,19 @@ impl Index {
     pub(super) fn scan(&self, bytes: &[u8], from: usize, mut found: impl FnMut(usize, usize, usize)) -> bool {
         let Some(filter) = self.filter.first_chunk() else { return false };
         let (mut at, mut begun) = (from, false);
-        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= WINDOW) {
-            let mut may = if let Some(block) = rest.first_chunk() {
-                gather(filter, block)
-            } else {
-                // Zeros behind the end: which places have a whole window is known.
-                let mut block = [0; BLOCK_BYTES];
-                for (to, from) in block.iter_mut().zip(rest) {
-                    *to = *from;
-                }
-                let places = (rest.len() - WINDOW) / STRIDE + 1;
-                gather(filter, &block) & u32::MAX.checked_shr((BLOCK.saturating_sub(places)) as u32).unwrap_or_default()
-            };
+        while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            let mut may = gather(filter, block);
             while may != 0 {
                 begun |= self.compare(bytes, at + STRIDE * may.trailing_zeros() as usize, &mut found);
                 may &= may - 1;
             }
             at += BLOCK * STRIDE;
+        }
+        while let Some(window) = bytes.get(at..).and_then(window) {
+            if may_be(filter, window) != 0 {
+                begun |= self.compare(bytes, at, &mut found);
+            }
+            at += STRIDE;
         }
         begun
     }
@@ -185,20 +181,22 @@ impl Index {
 /// another its few variables do not stay in registers.
 #[inline(never)]
 fn gather(filter: &[u64; FILTER_WORDS], block: &[u8; BLOCK_BYTES]) -> u32 {
-    let may = |window: u32| {
-        let (word, [a, b]) = place(window);
-        (filter[word] >> a & filter[word] >> b) as u32 & 1
-    };
     let mut all = 0;
     for two in 0..BLOCK / 2 {
         // Nine bytes have eight differences: of two places.
         let Some(nine) = block.get(2 * STRIDE * two..).and_then(<[u8]>::first_chunk::<9>) else { break };
-        let [a, b, c, d, e, f, g, h, i] = *nine;
-        let differences =
-            u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ u64::from_le_bytes([b, c, d, e, f, g, h, i]);
-        all |= (may(differences as u32) | may((differences >> 32) as u32) << 1) << (2 * two);
+        let (Some(first), Some(last)) = (nine.first_chunk(), nine.last_chunk()) else { break };
+        let differences = u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last);
+        all |= (may_be(filter, differences as u32) | may_be(filter, (differences >> 32) as u32) << 1) << (2 * two);
     }
     all
+}
+
+/// Whether this may be a window of some pattern: 1 or 0.
+#[inline]
+fn may_be(filter: &[u64; FILTER_WORDS], window: u32) -> u32 {
+    let (word, [a, b]) = place(window);
+    (filter[word] >> a & filter[word] >> b) as u32 & 1
 }
 
 /// Whether these bytes are the pattern. Differences that were made by no key at all are the value

@@ -127,7 +127,7 @@ pub(super) struct Node {
 #[derive(Default)]
 struct Deep {
     container: Option<Open>,
-    runs: [Option<Open>; Alphabet::ALL.len()],
+    runs: [Option<Open>; Alphabet::COUNT],
     guesses: Vec<Open>,
     texts: Vec<(Sort, Text)>,
     /// Bytes made of the stream, all layers together.
@@ -207,8 +207,9 @@ impl Node {
         self.search(bytes, context);
         if !self.contained(bytes, context) {
             self.guess(bytes, context);
-            for alphabet in Alphabet::ALL {
-                self.run(alphabet, bytes, context);
+            self.run(Alphabet::Hex, bytes, context);
+            if self.run(Alphabet::Base85, bytes, context) | self.has_open(Alphabet::Base64) {
+                self.run(Alphabet::Base64, bytes, context);
             }
             self.texts(bytes, context);
         }
@@ -352,27 +353,27 @@ impl Node {
         }
     }
 
-    /// Runs of characters of an alphabet.
-    fn run(&mut self, alphabet: Alphabet, bytes: &[u8], context: &mut Context<'_>) {
+    /// Runs of characters of an alphabet. Returns whether there were any.
+    fn run(&mut self, alphabet: Alphabet, bytes: &[u8], context: &mut Context<'_>) -> bool {
         let slot = alphabet as usize;
-        let mut from = 0;
+        let (mut from, mut any) = (0, false);
         if let Some(mut open) = self.deep.as_mut().and_then(|deep| deep.runs.get_mut(slot)?.take()) {
             let (taken, step) = open.push(bytes, context);
             if step == Step::More {
                 self.keep_run(slot, open);
-                return;
+                return true;
             }
-            from = taken;
+            (from, any) = (taken, true);
         }
         let before = if from == 0 { alphabet.trailing(self.trace.all()) } else { 0 };
         while let Some(run) = alphabet.next_run(bytes, from, before) {
             let lead = if run.start == 0 { self.trace.last(before) } else { &[] };
             let end = run.end.min(run.start + radix::TELLING);
+            (from, any) = (run.end, true);
             let head = [lead, bytes.get(run.start..end).unwrap_or_default()].concat();
-            from = run.end;
             let Some((encoding, decoder)) = alphabet.decoder(&head) else { continue };
             if !self.may_open(context) {
-                return;
+                return true;
             }
             let mut node = Self::inside(self.path.and(encoding));
             node.halves = encoding == Encoding::Hex;
@@ -383,10 +384,15 @@ impl Node {
             let (taken, step) = open.push(bytes.get(run.start..).unwrap_or_default(), context);
             if step == Step::More {
                 self.keep_run(slot, open);
-                return;
+                return true;
             }
             from = from.max(run.start + taken);
         }
+        any
+    }
+
+    fn has_open(&self, alphabet: Alphabet) -> bool {
+        self.deep.as_ref().and_then(|deep| deep.runs.get(alphabet as usize)).is_some_and(Option::is_some)
     }
 
     fn keep_run(&mut self, slot: usize, open: Open) {
@@ -530,7 +536,7 @@ impl Text {
 
 /// Whether there is a run of text long enough to be undone.
 pub(super) fn text_run(bytes: &[u8]) -> bool {
-    [Alphabet::Base64, Alphabet::Base85].iter().any(|alphabet| alphabet.next_run(bytes, 0, 0).is_some())
+    Alphabet::Base85.next_run(bytes, 0, 0).is_some()
 }
 
 /// Whether these are the first bytes of a text in UTF-8.

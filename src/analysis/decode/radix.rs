@@ -77,14 +77,15 @@ fn class(byte: u8) -> u8 {
 pub(super) enum Alphabet {
     /// Hexadecimal digits, whatever stands around them: eight bytes, which are enough of a digest.
     Hex,
-    /// Base 64 or base 32.
+    /// Base 64 or base 32; all of their characters are base 85's, too.
     Base64,
     /// Base 85 of any sort.
     Base85,
 }
 
 impl Alphabet {
-    pub(super) const ALL: [Self; 3] = [Self::Hex, Self::Base64, Self::Base85];
+    /// How many there are.
+    pub(super) const COUNT: usize = 3;
 
     /// Shortest run that is undone. What is shorter holds nothing packed, and is known by the
     /// patterns made of the values themselves.
@@ -123,16 +124,10 @@ impl Alphabet {
                 return Some(Run { start: 0, end });
             }
         }
-        // Every run has a stretch of half its length that begins at a multiple of that.
-        let half = shortest / 2;
         let mut at = from;
-        while let Some(stretch) = bytes.get(at..at + half) {
-            if !self.fills(stretch) {
-                at += half;
-                continue;
-            }
-            let (head, rest) = (bytes.get(from..at).unwrap_or_default(), bytes.get(at..).unwrap_or_default());
-            let (start, end) = (at - self.trailing(head), at + self.leading(rest));
+        while let Some(stretch) = self.stretch(bytes, at) {
+            let (head, rest) = (bytes.get(from..stretch).unwrap_or_default(), bytes.get(stretch..).unwrap_or_default());
+            let (start, end) = (stretch - self.trailing(head), stretch + self.leading(rest));
             if end - start >= shortest {
                 return Some(Run { start, end });
             }
@@ -141,13 +136,19 @@ impl Alphabet {
         None
     }
 
-    /// Whether all of these bytes are of the alphabet. Without a branch or a table, so that many
-    /// are looked at by one instruction.
-    fn fills(self, bytes: &[u8]) -> bool {
+    /// Where the first stretch of half a run begins that is all of the alphabet, looking from `at`
+    /// on at one behind the other: every run has one. Without a branch for each byte or a table,
+    /// so that many are looked at by one instruction.
+    fn stretch(self, bytes: &[u8], at: usize) -> Option<usize> {
+        fn first<const HALF: usize>(bytes: &[u8], at: usize, is: impl Fn(u8) -> bool) -> Option<usize> {
+            let (stretches, _) = bytes.get(at..)?.as_chunks::<HALF>();
+            let found = stretches.iter().position(|stretch| stretch.iter().fold(true, |all, byte| all & is(*byte)));
+            found.map(|index| at + index * HALF)
+        }
         match self {
-            Self::Hex => bytes.iter().fold(true, |all, byte| all & is_hex(*byte)),
-            Self::Base64 => bytes.iter().fold(true, |all, byte| all & is_base64(*byte)),
-            Self::Base85 => bytes.iter().fold(true, |all, byte| all & is_base85(*byte)),
+            Self::Hex => first::<SHORTEST>(bytes, at, is_hex),
+            Self::Base64 => first::<{ SHORTEST_RUN / 2 }>(bytes, at, is_base64),
+            Self::Base85 => first::<{ SHORTEST_RUN / 2 }>(bytes, at, is_base85),
         }
     }
 
