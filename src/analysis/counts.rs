@@ -9,9 +9,10 @@ use belljar_sandbox::event::{Kind, ObjectKind, ProcessKey};
 use nix::errno::Errno;
 
 use super::attempts::Attempt;
+use super::claims::Deed;
 use super::finding::{Confidence, Severity};
 use super::place::{Place, place};
-use super::{Analysis, Deed, MAX_WRITERS, Touched};
+use super::{Analysis, MAX_WRITERS, Touched};
 use crate::store::meaning::{Act, act};
 use crate::store::{Object, Process, Record, Verb};
 

@@ -7,12 +7,14 @@
 use belljar_sandbox::decoy::{Asset, Marker};
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls;
+use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::finding::{Basis, Channel, Confidence, Ending, Finding, Link, Severity};
 use super::rules::{Allow, Rules};
 use super::verdict::{Coverage, Outcome, Status};
 use super::*;
+use crate::store::Verb;
 
 pub(crate) const CUSTOMERS: &str = "/home/u/Documents/customers.csv";
 pub(crate) const MAIL: &str = "anna.berg@example.com";

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
+use belljar_sandbox::event::{ObjectKind, ProcessKey, Protocol, Traffic};
 
-use super::finding::{Basis, Channel, Confidence, Ending, Link};
+use super::finding::Channel;
 use super::matcher::{Direction, Hits};
-use super::{Analysis, Claim, Touched, place};
+use super::{Analysis, Touched, place};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
@@ -20,12 +20,19 @@ const MAX_PLACES: usize = 4;
 const MAX_NAMES: usize = 65_536;
 /// Destinations listed that were to be spoken to in secret.
 const MAX_REFUSED: usize = 16;
+/// Bytes at either end of a message that are searched together with those of the messages before and after it: more
+/// than any pattern has.
+const EDGE: usize = 128;
+/// What the head of a request says of a body that is packed, as the gateway writes heads; not all bodies say it.
+const PACKED: &[u8] = b"\r\ncontent-encoding: ";
 
 /// What is known by the gateway's events.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Names that addresses were given out for.
     names: HashMap<IpAddr, Box<[u8]>>,
+    /// The last name asked for below each domain, by process: resolvers ask for two sorts of address.
+    asked: HashMap<u64, u64>,
     /// Connections it took.
     pub(super) connections: u64,
     /// How many of them it could not read.
@@ -40,6 +47,7 @@ impl Analysis {
     /// One event of the gateway's.
     pub(super) fn traffic(&mut self, what: Traffic, record: &Record<'_>, touched: &mut Touched) {
         self.gateway.any = true;
+        self.arrives(what, record);
         match what {
             Traffic::Connection => self.gateway.connections += 1,
             Traffic::Refusal => self.refusal(record, touched),
@@ -56,32 +64,14 @@ impl Analysis {
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
         let to = record.target.map_or_else(|| self.by_name(object), Cow::Borrowed);
+        if what == Traffic::Request && memchr::memmem::find(record.payload, PACKED).is_some() {
+            self.comes_packed(&to);
+        }
         let channel = channel(what, protocol, in_tls, object);
         let phrase = if what == Traffic::Query { "asked for a name of" } else { "sent to" };
-        for asset in hits.assets().iter() {
-            self.imply(asset, hits.of(asset), record, touched);
-            let before = self.origin(record, asset);
-            let claim = |verb, phrase, before| Claim {
-                verb,
-                asset: Some(asset),
-                confidence: Confidence::Proven,
-                channel,
-                destination: Some(&to.name),
-                markers: hits.of(asset),
-                link: Link::Content,
-                phrase,
-                thing: &to.name,
-                deed: None,
-                before,
-                // It arrived.
-                ending: (Ending::Succeeded, Basis::LaterEvent, None),
-            };
-            let key = self.hasher.any((Verb::Transmit as u8, asset, &to.name));
-            self.claim(key, record, touched, claim(Verb::Transmit, phrase, before.clone()));
-            if what == Traffic::Credential {
-                let key = self.hasher.any((Verb::Use as u8, asset, &to.name));
-                self.claim(key, record, touched, claim(Verb::Use, "presented it to", before));
-            }
+        self.contents(Verb::Transmit, &hits, record, touched, (&to.name, channel), phrase);
+        if what == Traffic::Credential {
+            self.contents(Verb::Use, &hits, record, touched, (&to.name, channel), "presented it to");
         }
         // What can be no mere question: no name at all, or one that is longer than anybody's.
         let domain = record.target.map_or(0, |target| target.name.len());
@@ -118,6 +108,11 @@ impl Analysis {
             self.matcher.scan(record.payload, &mut hits);
             let domain = record.target.map_or(&b""[..], |target| &target.name);
             let carried = record.payload.strip_suffix(domain).unwrap_or(record.payload);
+            let asked = self.hasher.any(("asked", process, domain));
+            let name = self.hasher.any(carried);
+            if self.gateway.asked.len() < MAX_NAMES && self.gateway.asked.insert(asked, name) == Some(name) {
+                return hits;
+            }
             let joined: Vec<u8> = carried.iter().copied().filter(|byte| *byte != b'.').collect();
             let stream = self.hasher.any(("dns", domain));
             self.matcher.scan_stream((process, stream, Direction::Out), &joined, true, &mut hits);
@@ -130,13 +125,29 @@ impl Analysis {
             let whole = record.payload_len == record.payload.len() as u64;
             let key = (process, self.hasher.any(("connection", record.args[0])), Direction::Out);
             self.matcher.scan_stream(key, record.payload, whole, &mut hits);
-            if what == Traffic::Request {
+            match what {
                 // Its body comes next.
-                self.matcher.begin(key);
+                Traffic::Request => self.matcher.begin(key),
+                Traffic::Sent => self.join(process, whole, record, &mut hits),
+                _ => {}
             }
             self.try_salts(record, Direction::Out, &mut hits);
         }
         hits
+    }
+
+    /// Messages to one place are put together again, too: each may be a request or a connection of its own.
+    fn join(&mut self, process: ProcessKey, whole: bool, record: &Record<'_>, hits: &mut Hits) {
+        let Some(to) = record.target.or(record.object) else { return };
+        let key = (process, self.hasher.any(("messages", &to.name)), Direction::Out);
+        let bytes = record.payload;
+        if whole && bytes.len() <= 2 * EDGE {
+            self.matcher.scan_stream(key, bytes, true, hits);
+        } else {
+            self.matcher.scan_stream(key, bytes.get(..EDGE).unwrap_or(bytes), false, hits);
+            let tail = bytes.get(bytes.len().saturating_sub(EDGE)..).unwrap_or_default();
+            self.matcher.scan_stream(key, tail, whole, hits);
+        }
     }
 
     /// Remembers which addresses were given out for a name: the detail has them behind type and answer.
