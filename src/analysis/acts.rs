@@ -14,6 +14,7 @@ use super::attempts::FORMAT;
 use super::claims::ending;
 use super::facts::Facts;
 use super::finding::{Channel, Ending, Link};
+use super::lineage::Holding;
 use super::matcher::{Direction, Hits};
 use super::place::Place;
 use super::{Analysis, MAX_WRITERS, Touched};
@@ -220,8 +221,9 @@ impl Analysis {
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
-                if hits.is_empty() && own.0 == 0 {
-                    self.hoard(record, touched, to);
+                let held = record.process.and_then(|process| self.lineage.held(process.key));
+                if let Some(held) = held.map(Holding::assets).filter(|_| hits.is_empty() && own.0 == 0) {
+                    self.hoard(held, record, touched, to);
                 }
                 self.pour(record, flow, "wrote to", &to.name);
                 self.filled(record.payload_len, to, record, touched);
@@ -423,6 +425,10 @@ impl Analysis {
             for asset in own.iter().filter(|asset| hits.of(*asset).is_empty()).collect::<Vec<_>>() {
                 self.destroy(asset, record, touched, "no longer has the values in");
             }
+        }
+        let poured = self.lineage.flow(self.flow(object)).map(Holding::assets);
+        if let Some(held) = poured.filter(|_| hits.is_empty() && own.0 == 0) {
+            self.hoard(held, record, touched, object);
         }
         hits.retain(|hit| !own.contains(hit.id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));

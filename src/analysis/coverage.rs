@@ -60,6 +60,11 @@ impl Analysis {
                     .into(),
             );
         }
+        if self.sides.listed {
+            blind(
+                "reads and writes that were handed over by io_submit are seen by the gateway and the layer only".into(),
+            );
+        }
         if self.sides.moved {
             blind(
                 "the subject mounted something or took another root: what is left on disk is not held against its calls"

@@ -126,24 +126,30 @@ impl Analysis {
         }
     }
 
-    /// Bytes in which no client data was found are kept on disk by somebody who has read some. Only what was read by
-    /// this very process counts, or by the one that it was made by: a shell reads a lot.
-    pub(super) fn hoard(&mut self, record: &Record<'_>, touched: &mut Touched, to: &Object) {
-        let Some(process) = record.process else { return };
-        let Some(held) = self.lineage.held(process.key) else { return };
+    /// Bytes in which no client data was found are kept on disk, and went there through the hands of somebody who had
+    /// read some: `held`, which is what this very process holds, or what was poured into the file. (What its ancestors
+    /// read counts for less: a shell reads a lot.)
+    pub(super) fn hoard(&mut self, held: AssetSet, record: &Record<'_>, touched: &mut Touched, to: &Object) {
         let followed = |asset: &usize| self.assets.get(*asset).is_some_and(|asset| asset.class != "device");
-        let assets: Vec<usize> = held.assets().iter().filter(followed).collect();
+        let assets: Vec<usize> = held.iter().filter(followed).collect();
         if assets.is_empty() {
             return;
         }
-        let key = self.hasher.any(("kept", self.hasher.object(to)));
+        // What is left is counted anew: it was written before.
+        let key = self.hasher.any(("kept", record.process.is_some(), self.hasher.object(to)));
         let Some(kept) = self.amounts.count(key, record.payload) else { return };
-        for asset in assets.into_iter().filter(|asset| kept.is_part_of(self.amounts.read(*asset))).collect::<Vec<_>>() {
-            let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
-            let claim =
-                Claim::of(Verb::Store, Some(asset), channel(to), "wrote what cannot be read to", &to.name, record);
-            let claim = Claim { confidence: Confidence::Suspected, link: Link::Lineage, ..claim };
-            self.claim(key, record, touched, claim);
+        for asset in assets {
+            if kept.is_part_of(self.amounts.read(asset)) {
+                let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
+                let phrase = if record.process.is_some() {
+                    "wrote what cannot be read to"
+                } else {
+                    "has what cannot be read in"
+                };
+                let claim = Claim::of(Verb::Store, Some(asset), channel(to), phrase, &to.name, record);
+                let claim = Claim { confidence: Confidence::Suspected, link: Link::Lineage, ..claim };
+                self.claim(key, record, touched, claim);
+            }
         }
     }
 

@@ -1,11 +1,12 @@
 //! Two witnesses held against each other: the calls that were seen, and what arrived at the gateway or is left on disk.
-//! Bytes that no call explains came by a way that the witness of calls does not see (`io_submit` is one); bytes that a
-//! call sent and that never arrived went by one that the gateway does not see. Each is a finding of its own, suspected:
-//! that somebody evaded a witness is certain only when it is known how.
+//! Bytes that no call explains came by a way that the witness of calls does not see; bytes that a call sent and that
+//! never arrived went by one that the gateway does not see. Each is a finding of its own, suspected: that somebody evaded
+//! a witness is certain only when it is known how.
 //!
 //! Nothing is said where the difference may have another cause: events were lost, the subject gave paths another
-//! meaning (mounts), the peer of a socket is not known, too many places are in use. All of that is counted or said in
-//! the coverage.
+//! meaning (mounts), the peer of a socket is not known, too many places are in use. Whoever hands its reads and writes
+//! over in a list (`io_submit`, as databases do) has said so, and what the list held is not looked into: there an open
+//! file or connection explains what came of it. The coverage says all of that.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -66,6 +67,8 @@ struct Sighting {
 #[derive(Debug, Default)]
 struct Peer {
     sent: u64,
+    /// The subject connected to it.
+    called: bool,
     sender: Option<Sighting>,
     arrived: u64,
     arrival: Option<Sighting>,
@@ -94,6 +97,8 @@ pub(super) struct Sides {
     /// Ports that the subject answers at: who is called there may be itself.
     ports: HashSet<u16>,
     dumped: bool,
+    /// Reads and writes were handed over in lists.
+    pub(super) listed: bool,
     /// Paths may mean something else than they did: the subject mounted something, or has another root.
     pub(super) moved: bool,
     /// There was more than is remembered.
@@ -147,6 +152,9 @@ impl Analysis {
                 let Some(object) = record.target.filter(|target| !target.name.is_empty()).or(record.object) else {
                     return;
                 };
+                if let Some(peer) = address(object).and_then(|address| self.sides.peer(address)) {
+                    peer.called = true;
+                }
                 self.may_be_own(object);
             }
             Act::Rename => {
@@ -161,6 +169,7 @@ impl Analysis {
                 }
             }
             _ if matches!(call.name, "mount" | "move_mount" | "chroot" | "pivot_root") => self.sides.moved = true,
+            _ if call.name == "io_submit" => self.sides.listed = true,
             _ if call.name == "fallocate" => self.fills(record.object, call, record),
             _ if matches!(call.category, Category::Attribute | Category::Change) => self.changes(record.object),
             _ => {}
@@ -259,7 +268,7 @@ impl Analysis {
         let name = object.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let deeds = self.sides.files.get(&self.flow(object)).copied().unwrap_or_default();
         // What was there before may have been given another mode only.
-        let is_explained = deeds.filled || deeds.changed && change == LayerChange::Changed;
+        let is_explained = deeds.filled || deeds.changed && (change == LayerChange::Changed || self.sides.listed);
         if is_explained || self.sides.dumped && name.starts_with(b"core") || self.lies_in_renamed(object) {
             return;
         }
@@ -282,8 +291,9 @@ impl Analysis {
             let mut peers: Vec<&Peer> = sides.peers.values().collect();
             peers.sort_by_key(|peer| peer.arrival.as_ref().or(peer.sender.as_ref()).map(|sighting| sighting.seq));
             for peer in peers {
-                let Peer { sent, arrived, met, arrival, sender } = peer;
-                let is_unsent = *sent == 0 || *arrived > sent.saturating_add(SLACK);
+                let Peer { sent, called, arrived, met, arrival, sender } = peer;
+                let is_listed = sides.listed && *called;
+                let is_unsent = !is_listed && (*sent == 0 || *arrived > sent.saturating_add(SLACK));
                 let is_late = |sender: &&Sighting| sides.last_ns.saturating_sub(sender.time_ns) < TIME;
                 if let Some(arrival) = arrival.as_ref().filter(|_| is_unsent && !sides.unnamed) {
                     self.differs(NUMBERS + 1, &UNSENT, arrival);
@@ -328,4 +338,119 @@ fn address(object: &Object) -> Option<IpAddr> {
     let (host, port) = split_port(&object.name);
     let address: IpAddr = std::str::from_utf8(host).ok()?.parse().ok()?;
     port.map(|_| address.to_canonical()).filter(|address| !address.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::{Basis, Finding};
+    use super::super::tests::{CREATE, READ_ONLY, Session, Step, file, start, step, tcp};
+    use super::*;
+    use crate::ingest::Observer;
+
+    const PEER: &str = "203.0.113.9:443";
+
+    fn arrival(what: Traffic, bytes: usize) -> Step {
+        step("", 1, tcp(PEER)).kind(Kind::Traffic(what)).payload(vec![b'.'; bytes])
+    }
+
+    fn sent(bytes: usize) -> Step {
+        step("write", 1, tcp("[::ffff:203.0.113.9]:443")).payload(vec![b'.'; bytes]).result(bytes as i64)
+    }
+
+    fn left(path: &str, change: LayerChange) -> Step {
+        step("", 0, file(path)).kind(Kind::Layer(change)).args([0o100_644, 0, 0, 0, 0, 0]).payload("some bytes")
+    }
+
+    /// What is said at the end of a session of these steps.
+    fn said(steps: impl IntoIterator<Item = Step>) -> Vec<Finding> {
+        let mut session: Session = start();
+        for step in steps {
+            session.feed(step);
+        }
+        session.analysis.ended();
+        session.findings()
+    }
+
+    #[test]
+    fn bytes_that_no_call_sent_are_told() {
+        let connect = || step("connect", 1, tcp(PEER)).result(0);
+        let [finding] = said([connect(), arrival(Traffic::Sent, 100)]).try_into().expect("one");
+        assert_eq!((finding.verb, finding.confidence), (Verb::Transmit, Confidence::Suspected));
+        assert_eq!((finding.destination.as_deref(), finding.outcome_basis), (Some(PEER), Basis::LaterEvent));
+        assert_eq!(said([sent(100), arrival(Traffic::Sent, 100_000)]).len(), 1, "more than was sent");
+        assert_eq!(said([arrival(Traffic::Request, 100)]).len(), 1);
+
+        assert_eq!(said([sent(100), arrival(Traffic::Sent, 100)]), []);
+        assert_eq!(said([sent(100), arrival(Traffic::Request, 100_000)]), [], "a head that was packed");
+        assert_eq!(said([arrival(Traffic::Packet, 100), arrival(Traffic::Connection, 0)]), [], "the kernel's own");
+        let some = step("sendfile", 1, tcp(PEER)).args([0, 0, 0, 100_000, 0, 0]).target(file("/tmp/x"));
+        assert_eq!(said([some, arrival(Traffic::Sent, 100_000)]), [], "how much it was, one witness does not see");
+        let unknown = step("write", 1, tcp("socket:[77]")).payload("x");
+        assert_eq!(said([unknown, arrival(Traffic::Sent, 100)]), [], "that may have been it");
+        let listed = step("io_submit", 1, None).result(1);
+        assert_eq!(said([connect(), listed, arrival(Traffic::Sent, 100)]), []);
+        let lost = step("", 0, None).kind(Kind::Lost).args([1, 0, 0, 0, 0, 0]);
+        assert_eq!(said([lost, arrival(Traffic::Sent, 100)]), [], "coverage says so");
+    }
+
+    #[test]
+    fn bytes_that_never_arrived_are_told() {
+        let notice = || step("", 0, None).kind(Kind::Notice);
+        let gateway = || arrival(Traffic::Connection, 0);
+        let elsewhere = || step("write", 1, tcp("198.51.100.7:80")).payload("x").result(1);
+        let later = || (0..4).map(|_| step("getpid", 1, None));
+        let all = |steps: Vec<Step>| said(std::iter::once(gateway()).chain(steps).chain(later()));
+        let [finding] = all(vec![elsewhere()]).try_into().expect("one");
+        assert_eq!(finding.destination.as_deref(), Some("198.51.100.7:80"));
+        let there = Step { object: tcp("198.51.100.7:80"), ..arrival(Traffic::Connection, 0) };
+        assert_eq!(all(vec![elsewhere(), there]), []);
+        assert_eq!(said([gateway(), elsewhere(), notice()]), [], "it may still be on its way");
+        let failed = || step("write", 1, tcp("198.51.100.7:80")).payload("x").result(-32);
+        assert_eq!(all(vec![failed()]), []);
+        assert_eq!(all(vec![step("bind", 1, tcp("0.0.0.0:80")).result(0), elsewhere()]), [], "its own");
+        assert_eq!(said(std::iter::once(elsewhere()).chain(later())), [], "without a gateway nothing arrives");
+    }
+
+    #[test]
+    fn bytes_on_disk_that_no_call_wrote_are_told() {
+        let open = || step("openat", 1, file("/tmp/x")).args(CREATE).result(3);
+        let new = || left("/tmp/x", LayerChange::Created);
+        let [finding] = said([open(), new()]).try_into().expect("one");
+        assert_eq!((finding.verb, finding.confidence), (Verb::Store, Confidence::Suspected));
+        assert_eq!((finding.destination.as_deref(), finding.outcome_basis), (Some("/tmp/x"), Basis::Layer));
+        assert_eq!(said([left("/tmp/x", LayerChange::Changed)]).len(), 1);
+        let read = step("openat", 1, file("/tmp/x")).args(READ_ONLY).result(3);
+        assert_eq!(said([read, left("/tmp/x", LayerChange::Changed)]).len(), 1);
+        let failed = step("write", 1, file("/tmp/x")).payload("x").result(-9);
+        assert_eq!(said([open(), failed, new()]).len(), 1);
+
+        let rename = |from: &str, to: &str| step("rename", 1, file(from)).target(file(to)).result(0);
+        let cases = [
+            step("write", 1, file("/tmp/x")).payload("x").result(1),
+            step("mmap", 1, file("/tmp/x")).args([0, 1, 1, 1, 3, 0]).result(4096),
+            step("copy_file_range", 1, file("/tmp/y")).target(file("/tmp/x")).result(9),
+            step("sendfile", 1, file("/tmp/x")).target(file("/tmp/y")).result(9),
+            step("ftruncate", 1, file("/tmp/x")).args([3, 9, 0, 0, 0, 0]).result(0),
+            step("fallocate", 1, file("/tmp/x")).result(0),
+            rename("/tmp/y", "/tmp/x"),
+            rename("/var/y", "/tmp"),
+            step("linkat", 1, file("/tmp/y")).target(file("/tmp/x")).result(0),
+            step("io_submit", 1, None).result(1),
+            step("mount", 1, None).result(0),
+            step("", 0, None).kind(Kind::Lost).args([1, 0, 0, 0, 0, 0]),
+        ];
+        for case in cases {
+            let what = format!("{} {:?}", case.op, case.object);
+            let found = said([open(), case, new()]);
+            assert!(found.iter().all(|finding| finding.verb != Verb::Store), "{what}: {found:#?}");
+        }
+        let mode = step("chmod", 1, file("/tmp/x")).result(0);
+        assert_eq!(said([mode, left("/tmp/x", LayerChange::Changed)]), []);
+        let empty = Step { payload: Vec::new(), ..new() };
+        assert_eq!(said([open(), empty]), []);
+        assert_eq!(said([Step { args: [0o40_755, 0, 0, 0, 0, 0], ..new() }]), [], "a folder");
+        let died = || step("", 1, None).kind(Kind::ProcessEnd).args([0x8b, 0, 0, 0, 0, 0]);
+        assert_eq!(said([died(), left("/tmp/core.7", LayerChange::Created)]), []);
+        assert_eq!(said([died(), new()]).len(), 1);
+    }
 }

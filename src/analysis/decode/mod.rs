@@ -15,6 +15,7 @@ mod escapes;
 mod lz4;
 mod protocol;
 mod radix;
+mod sqlite;
 mod zip;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd};
 use escapes::{Sort, Unescape};
 use lz4::Lz4;
 use protocol::{Chunked, Frames};
+use sqlite::Sqlite;
 use zip::Zip;
 
 /// Bytes that a decoder may give at a time.
@@ -326,7 +328,9 @@ impl Node {
         // Three bits of a block's header (RFC 1951, 3.2.3): compressed at all, and in a way there is.
         let deflate = matches!(first >> 1 & 3, 1 | 2).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
         let brotli = Brotli::new(first).map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
-        for (encoding, decoder) in [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli)] {
+        let sqlite = head.starts_with(sqlite::MAGIC).then(|| Box::<Sqlite>::default() as Box<dyn Decoder>);
+        let decoders = [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli), (Encoding::Sqlite, sqlite)];
+        for (encoding, decoder) in decoders {
             let Some(decoder) = decoder else { continue };
             let mut open = Open { decoder, node: Self::inside(self.path.and(encoding)) };
             let head = head.get(..before).unwrap_or_default();
