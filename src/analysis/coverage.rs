@@ -71,6 +71,11 @@ impl Analysis {
                     .into(),
             );
         }
+        if self.sides.unnamed && self.gateway.any {
+            blind(
+                "whom some sockets speak to is not known: what arrived at the gateway is not held against calls".into(),
+            );
+        }
         if self.sides.crowded {
             blind("so many files or peers were used that what arrived is not held against the calls".into());
         }

@@ -17,8 +17,8 @@ use belljar_sandbox::witness::syscalls::{Call, Category};
 
 use super::attempts::{Attempt, FORMAT};
 use super::claims::Deed;
-use super::finding::{Confidence, Severity};
-use super::place::{Place, split_port};
+use super::finding::{Channel, Confidence, Severity};
+use super::place::{Place, channel, split_port};
 use super::{Analysis, Touched};
 use crate::store::meaning::Act;
 use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
@@ -90,7 +90,7 @@ struct Deeds {
 pub(super) struct Sides {
     peers: HashMap<IpAddr, Peer>,
     /// Bytes went to sockets of which it is not known whom they speak to.
-    unnamed: bool,
+    pub(super) unnamed: bool,
     files: HashMap<u64, Deeds>,
     /// Names that were given to something that had another: with it came whatever lay below.
     renamed: HashSet<u64>,
@@ -207,8 +207,10 @@ impl Analysis {
                 }
                 self.may_be_own(object);
             }
-            // Families whose packets have no peer's address, or all.
-            ObjectKind::Socket => self.sides.unnamed = true,
+            // Whole packets, to whomever; what is none of TCP or UDP the gateway tells as such.
+            ObjectKind::Socket if facts.place == Place::Remote && channel(object) != Channel::Icmp => {
+                self.sides.unnamed = true;
+            }
             _ => {}
         }
     }
@@ -343,7 +345,7 @@ fn address(object: &Object) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::super::finding::{Basis, Finding};
-    use super::super::tests::{CREATE, READ_ONLY, Session, Step, file, start, step, tcp};
+    use super::super::tests::{CREATE, READ_ONLY, Session, Step, file, object, start, step, tcp};
     use super::*;
     use crate::ingest::Observer;
 
@@ -387,6 +389,10 @@ mod tests {
         assert_eq!(said([some, arrival(Traffic::Sent, 100_000)]), [], "how much it was, one witness does not see");
         let unknown = step("write", 1, tcp("socket:[77]")).payload("x");
         assert_eq!(said([unknown, arrival(Traffic::Sent, 100)]), [], "that may have been it");
+        let [raw, asks] = ["packet:eth0", "netlink:route"]
+            .map(|name| step("sendto", 1, object(ObjectKind::Socket, name)).payload("x").result(1));
+        assert_eq!(said([raw, arrival(Traffic::Sent, 100)]), [], "so may this");
+        assert_eq!(said([asks, arrival(Traffic::Sent, 100)]).len(), 1);
         let listed = step("io_submit", 1, None).result(1);
         assert_eq!(said([connect(), listed, arrival(Traffic::Sent, 100)]), []);
         let lost = step("", 0, None).kind(Kind::Lost).args([1, 0, 0, 0, 0, 0]);
