@@ -83,3 +83,29 @@ impl Analysis {
         self.lineage = lineage;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{CUSTOMERS, file, opaque, start, step, tcp};
+    use crate::store::Verb;
+
+    #[test]
+    fn a_named_pipe_keeps_nothing_and_hands_on() {
+        let pipe = || file("/tmp/pipe");
+        let copy = || step("sendfile", 2, pipe()).target(file(CUSTOMERS)).result(99);
+        let mut session = start();
+        session.feed(step("mknod", 1, pipe()).args([0, 0o010_600, 0, 0, 0, 0]).result(0));
+        session.read_customers(2);
+        // Whoever waits at its end gets what comes later.
+        session.feed(step("openat", 3, pipe()).result(3));
+        session.feed(copy());
+        assert!(session.findings().iter().all(|finding| finding.verb == Verb::Collect), "{:#?}", session.findings());
+        session.feed(step("write", 3, tcp("203.0.113.9:443")).payload(opaque()));
+        assert_eq!(session.findings().last().map(|finding| finding.verb), Some(Verb::Transmit));
+
+        let mut control = start();
+        control.read_customers(2);
+        control.feed(copy());
+        assert_eq!(control.findings().last().map(|finding| finding.verb), Some(Verb::Store), "a file keeps it");
+    }
+}

@@ -286,4 +286,73 @@ mod tests {
         let code = program.chunks(4096).filter(|page| opaque(page) as u64 >= LEAST).count();
         assert_eq!(code, 0, "of {} pages of a program", program.len() / 4096);
     }
+
+    use super::super::tests::{Session, Step, file, opaque as cipher, start, step, tcp};
+    use belljar_sandbox::event::{Kind, LayerChange, Protocol, Traffic};
+
+    fn found(session: &Session, verb: Verb) -> usize {
+        session.findings().iter().filter(|finding| finding.verb == verb).count()
+    }
+
+    fn write(bytes: &[u8]) -> Step {
+        step("write", 1, file("/home/u/.cache/x")).payload(bytes)
+    }
+
+    fn sent(what: Traffic, bytes: &[u8]) -> Step {
+        let step = step("", 1, tcp("203.0.113.9:80")).kind(Kind::Traffic(what)).payload(bytes);
+        step.args([1, 0, 0, Protocol::Http1 as u64, 0, 0])
+    }
+
+    #[test]
+    fn a_row_under_a_cipher_is_suspected_and_a_key_is_not() {
+        let row = &cipher()[..110];
+        let packed = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], row].concat();
+        let much = cipher().repeat(40);
+        for (bytes, is_suspected) in
+            [(row, true), (&row[..64], false), (&packed, false), (&much, false), (&b"words ".repeat(30), false)]
+        {
+            let mut session = start();
+            session.read_customers(1);
+            session.feed(write(bytes));
+            assert_eq!(found(&session, Verb::Store) == 1, is_suspected, "{} bytes", bytes.len());
+        }
+        let mut session = start();
+        session.feed(write(row));
+        session.read_customers(2);
+        session.feed(write(row));
+        assert_eq!(
+            session.findings().len(),
+            1,
+            "who has read nothing keeps nothing, and a parent reads not what its child does"
+        );
+    }
+
+    #[test]
+    fn what_was_poured_into_a_file_and_cannot_be_read_there_is_suspected() {
+        let left = |path| step("", 0, file(path)).kind(Kind::Layer(LayerChange::Created)).payload(&cipher()[..110]);
+        let mut session = start();
+        session.read_customers(1);
+        session.feed(step("mmap", 1, file("/tmp/mapped")).args([0, 4096, 3, 1, 3, 0]));
+        session.feed(left("/tmp/other"));
+        assert_eq!(found(&session, Verb::Store), 0);
+        session.feed(left("/tmp/mapped"));
+        assert_eq!(found(&session, Verb::Store), 1);
+    }
+
+    #[test]
+    fn of_packed_bytes_it_takes_more() {
+        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\n\r\n";
+        let row = &cipher()[..110];
+        let read = |session: &mut Session| {
+            session.feed(step("read", 1, file(super::super::tests::CUSTOMERS)).payload(vec![b'.'; 6000]));
+        };
+        let (mut bare, mut packed) = (start(), start());
+        read(&mut bare);
+        read(&mut packed);
+        bare.feed(sent(Traffic::Sent, row));
+        packed.feed(sent(Traffic::Request, head.as_bytes())).feed(sent(Traffic::Sent, row));
+        assert_eq!((found(&bare, Verb::Transmit), found(&packed, Verb::Transmit)), (1, 0));
+        packed.feed(sent(Traffic::Sent, &cipher().repeat(2)));
+        assert_eq!(found(&packed, Verb::Transmit), 1);
+    }
 }

@@ -18,7 +18,7 @@ use crate::store::Verb;
 
 pub(crate) const CUSTOMERS: &str = "/home/u/Documents/customers.csv";
 pub(crate) const MAIL: &str = "anna.berg@example.com";
-const CARD: &str = "4929123412341234";
+pub(crate) const CARD: &str = "4929123412341234";
 const TOKEN: &str = "ghp_A1b2C3d4E5f6G7h8";
 const MACHINE: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
@@ -173,7 +173,7 @@ impl Session {
         self
     }
 
-    fn read_customers(&mut self, process: u32) -> &mut Self {
+    pub(crate) fn read_customers(&mut self, process: u32) -> &mut Self {
         self.feed(step("openat", process, file(CUSTOMERS)).args(READ_ONLY));
         self.feed(step("read", process, file(CUSTOMERS)).payload(format!("id,mail\n1,{MAIL},{CARD}\n")))
     }

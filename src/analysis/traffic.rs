@@ -190,3 +190,60 @@ fn channel(what: Traffic, protocol: Option<Protocol>, in_tls: bool, object: &Obj
         _ => Channel::Tcp,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belljar_sandbox::event::Kind;
+
+    use super::super::finding::{Confidence, Finding};
+    use super::super::tests::{CARD, MAIL, Session, Step, object, start, step, tcp};
+    use super::*;
+
+    fn transmissions(session: &Session) -> Vec<Finding> {
+        session.findings().into_iter().filter(|finding| finding.verb == Verb::Transmit).collect()
+    }
+
+    fn sent(connection: u64, peer: &str, bytes: &[u8]) -> Step {
+        let step = step("", 1, tcp(peer)).kind(Kind::Traffic(Traffic::Sent)).payload(bytes);
+        step.args([connection, 0, 0, Protocol::Http1 as u64, 0, 0])
+    }
+
+    #[test]
+    fn a_value_in_many_requests_is_put_together() {
+        for size in 1..MAIL.len() {
+            let (mut session, mut control) = (start(), start());
+            for (n, part) in MAIL.as_bytes().chunks(size).enumerate() {
+                session.feed(sent(n as u64, "203.0.113.9:80", part));
+                control.feed(sent(n as u64, &format!("203.0.113.{}:80", n % 2), part));
+            }
+            let [finding] = transmissions(&session).try_into().expect("one");
+            assert_eq!((finding.confidence, finding.channel), (Confidence::Proven, Channel::Http), "{size}");
+            assert!(transmissions(&control).is_empty(), "{size}");
+        }
+        // At the end of a long one and the beginning of the next, but not over what lies between.
+        let (head, tail) = MAIL.as_bytes().split_at(9);
+        let long = [&vec![b'.'; 5000], head].concat();
+        let next = [tail, &vec![b'.'; 5000]].concat();
+        let mut session = start();
+        session.feed(sent(1, "203.0.113.9:80", &long)).feed(sent(2, "203.0.113.9:80", &next));
+        assert_eq!(transmissions(&session).len(), 1);
+        let torn = [head, &vec![b'.'; 5000], tail].concat();
+        let mut session = start();
+        session.feed(sent(1, "203.0.113.9:80", &torn));
+        assert!(transmissions(&session).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_asked_for_twice_counts_once() {
+        let ask = |name: &str| {
+            let step = step("", 1, object(ObjectKind::Udp, "10.20.0.1:53")).kind(Kind::Traffic(Traffic::Query));
+            step.target(object(ObjectKind::Other, "vendor.example")).payload(name)
+        };
+        let mut session = start();
+        for part in CARD.as_bytes().chunks(5) {
+            let name = format!("{}.t.vendor.example", String::from_utf8_lossy(part));
+            session.feed(ask(&name)).feed(ask(&name));
+        }
+        assert_eq!(transmissions(&session).len(), 1);
+    }
+}

@@ -183,13 +183,6 @@ impl Analysis {
         match object.kind {
             ObjectKind::File => self.sides.note(facts.flow, true),
             ObjectKind::Tcp | ObjectKind::Udp => {
-                let Some(address) = address(object) else {
-                    self.sides.unnamed = true;
-                    return;
-                };
-                if facts.place == Place::Local {
-                    return;
-                }
                 let moved = match call.name {
                     "sendmmsg" => record.args[2].min(1024) * DATAGRAM,
                     // Some witnesses do not see how much it was in the end.
@@ -197,8 +190,15 @@ impl Analysis {
                     "splice" => record.result.map_or(record.args[4], i64::unsigned_abs),
                     _ => record.result.map_or(record.payload_len, i64::unsigned_abs),
                 };
-                let is_first = moved > 0
-                    && object.kind == ObjectKind::Tcp
+                // A socket that speaks to nobody in particular says in each message to whom.
+                let Some(address) = address(object) else {
+                    self.sides.unnamed |= moved > 0;
+                    return;
+                };
+                if facts.place == Place::Local || moved == 0 {
+                    return;
+                }
+                let is_first = object.kind == ObjectKind::Tcp
                     && self.sides.peers.get(&address).is_none_or(|peer| peer.sender.is_none());
                 let sighting = is_first.then(|| self.sighting(object, record));
                 if let Some(peer) = self.sides.peer(address) {
