@@ -183,18 +183,18 @@ fn command(lab: &Lab, job: &Job) -> Vec<String> {
         "python" => vec!["python3".to_owned(), file("py")],
         "perl" => vec!["perl".to_owned(), file("pl")],
         "node" => vec!["node".to_owned(), file("js")],
-        "c" => built(lab, job, "cc", &["-w"], file("c")),
-        "rust" => built(lab, job, "rustc", &["--edition", "2021", "-Awarnings"], file("rs")),
+        "c" => built(lab, job, "cc", &["-w"], &file("c")),
+        "rust" => built(lab, job, "rustc", &["--edition", "2021", "-Awarnings"], &file("rs")),
         other => panic!("{}: nothing runs {other}", job.name),
     }
 }
 
 /// Compiles a program in the laboratory.
-fn built(lab: &Lab, job: &Job, compiler: &str, options: &[&str], source: String) -> Vec<String> {
+fn built(lab: &Lab, job: &Job, compiler: &str, options: &[&str], source: &str) -> Vec<String> {
     let program = format!("./{}", job.name);
     let built = std::process::Command::new(compiler)
         .args(options)
-        .args(["-o", &program, &source])
+        .args(["-o", &program, source])
         .current_dir(lab.work())
         .status()
         .unwrap_or_else(|error| panic!("{compiler} does not run: {error}"));

@@ -11,7 +11,6 @@ use std::collections::HashMap;
 
 use super::claims::Claim;
 use super::finding::{Channel, Confidence, Link};
-use super::lineage::Origin;
 use super::place::channel;
 use super::{Analysis, Touched};
 use crate::store::{AssetSet, Object, Record, Verb};
@@ -111,7 +110,7 @@ impl Analysis {
         for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
             let read = self.amounts.read(origin.asset);
             if sent.all >= (read / SHRINK).clamp(LEAST, ENOUGH) || sent.is_part_of(read) {
-                self.suspicion(record, touched, (to, channel), "sent what cannot be read to", origin);
+                self.suspicion(record, touched, (to, channel), "sent what cannot be read to", origin.asset);
             }
         }
     }
@@ -166,7 +165,7 @@ impl Analysis {
         let Some(process) = record.process else { return };
         for origin in self.lineage.reach(process.key) {
             if !besides.contains(origin.asset) {
-                self.suspicion(record, touched, (to, channel(to)), phrase, origin);
+                self.suspicion(record, touched, (to, channel(to)), phrase, origin.asset);
             }
         }
     }
@@ -177,10 +176,10 @@ impl Analysis {
         touched: &mut Touched,
         (to, channel): (&Object, Channel),
         phrase: &'static str,
-        origin: Origin,
+        asset: usize,
     ) {
-        let key = self.hasher.any((Verb::Transmit as u8, origin.asset, None::<u8>, &*to.name));
-        let claim = Claim::of(Verb::Transmit, Some(origin.asset), channel, phrase, &to.name, record);
+        let key = self.hasher.any((Verb::Transmit as u8, asset, None::<u8>, &*to.name));
+        let claim = Claim::of(Verb::Transmit, Some(asset), channel, phrase, &to.name, record);
         let claim = Claim { confidence: Confidence::Suspected, link: Link::Lineage, ..claim };
         self.claim(key, record, touched, claim);
     }

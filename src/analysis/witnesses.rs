@@ -134,15 +134,15 @@ impl Analysis {
             return;
         }
         match act {
-            Act::Write => self.fills(record.object, call, record),
-            Act::Send => {
-                self.fills(record.target.filter(|target| !target.name.is_empty()).or(record.object), call, record)
+            Act::Write | Act::Truncate | Act::Copy { object_is_destination: true } => {
+                self.fills(record.object, call, record);
             }
-            Act::Copy { object_is_destination: true } => self.fills(record.object, call, record),
+            Act::Send => {
+                self.fills(record.target.filter(|target| !target.name.is_empty()).or(record.object), call, record);
+            }
             Act::Copy { .. } => self.fills(record.target, call, record),
             // What can be read only now may be made writable later.
             Act::Map { .. } if record.args[3] & MAP_SHARED != 0 => self.fills(record.object, call, record),
-            Act::Truncate => self.fills(record.object, call, record),
             Act::Make | Act::Open { write: true, .. } => self.changes(record.object),
             Act::Connect => {
                 let Some(object) = record.target.filter(|target| !target.name.is_empty()).or(record.object) else {
