@@ -1,7 +1,8 @@
 //! How fast bytes are searched for client data with the markers of the `workstation` profile and all their disguises:
 //! plain payloads of several sorts, streams of small pieces, packed ones; and what start-up costs. Run with
 //! `cargo bench --bench matcher`; throughput is printed by criterion. `INNOCENT=/usr` reads the files below that folder
-//! instead, up to 300 MB, and says what was found in them.
+//! instead, up to 300 MB, and says what was found in them. `MEMORY=10` searches one stream of so many gigabytes, a bomb and
+//! 100,000 open streams instead, and says how much memory that took.
 
 #![allow(clippy::expect_used, reason = "a benchmark ends where something is wrong")]
 
@@ -157,10 +158,66 @@ fn innocent(folder: PathBuf) {
     println!("{files} files, {bytes} bytes, {} MB/s", bytes as f64 / took.as_secs_f64() / 1e6);
 }
 
+/// The most memory that was resident since the last time it was asked (proc_pid_status(5), proc_pid_clear_refs(5)).
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("of ourselves");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    std::fs::write("/proc/self/clear_refs", "5").expect("of ourselves");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") >> 10
+}
+
+/// What the search holds of much, of much packed in little, and of many at once: never 500 MB.
+fn memory(gigabytes: u64) {
+    const WANTED: u64 = 500;
+    let packed = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, bytes).expect("memory");
+        packed.finish().expect("memory")
+    };
+    let key = |stream| (ProcessKey(1), stream, Direction::Out);
+    let mut hits = Hits::default();
+    let mut matcher = Matcher::new(&assets()).expect("markers");
+    let parts = [text(), random(), program(), json(), packed(&json())];
+    peak_mib();
+    let (mut next, mut left, begun) = (numbers(), gigabytes << 30, Instant::now());
+    while left > 0 {
+        // In pieces of any size, so that what is packed is cut off as often as not.
+        let part = &parts[(next() % 5) as usize];
+        let size = (next() as usize % (64 << 10)).clamp(1, part.len());
+        let from = next() as usize % (part.len() - size + 1);
+        let piece = &part[from..from + size];
+        matcher.scan_stream(key(1), piece, true, &mut hits);
+        left = left.saturating_sub(piece.len() as u64);
+    }
+    let peak = peak_mib();
+    println!("{gigabytes} GiB in one stream: {peak} MiB, {:?}, {} hits", begun.elapsed(), hits.all().len());
+    assert!(peak < WANTED);
+
+    let bomb = packed(&packed(&vec![0; 1 << 30]));
+    peak_mib();
+    let begun = Instant::now();
+    for stream in 0..100 {
+        matcher.scan_stream(key(100 + stream), &bomb, true, &mut hits);
+    }
+    let peak = peak_mib();
+    println!("100 bombs of {} bytes, 1 GiB each: {peak} MiB, {:?}", bomb.len(), begun.elapsed());
+    assert!(peak < WANTED);
+
+    let head = packed(&random());
+    let begun = Instant::now();
+    for stream in 0..100_000 {
+        matcher.scan_stream(key(1000 + stream), &head[..200], true, &mut hits);
+    }
+    let peak = peak_mib();
+    println!("100,000 packed streams, each begun and not ended: {peak} MiB, {:?}", begun.elapsed());
+    assert!(peak < WANTED);
+}
+
 fn either(c: &mut Criterion) {
-    match std::env::var_os("INNOCENT") {
-        Some(folder) => innocent(folder.into()),
-        None => bench(c),
+    match (std::env::var_os("INNOCENT"), std::env::var("MEMORY")) {
+        (Some(folder), _) => innocent(folder.into()),
+        (_, Ok(gigabytes)) => memory(gigabytes.parse().expect("MEMORY: gigabytes")),
+        _ => bench(c),
     }
 }
 

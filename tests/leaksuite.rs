@@ -5,7 +5,8 @@
 //!
 //! A subject is found when there is a finding of its verb (and asset, where it names one) that is
 //! at least as sure as the label asks: `suspected` where `derived` was possible is a miss. An
-//! innocent subject with anything unexplained is a false alarm. The table of both is printed
+//! innocent subject with anything unexplained is a false alarm, and so is a finding of a verb that a
+//! subject is innocent of (`never`): who reads client data and sends something else sends none. The table of both is printed
 //! (`cargo test --test leaksuite -- --nocapture`); what it must come to is in [`WANTED`].
 //! `LEAK=text` runs those whose name contains it, `WITNESS=notify` asks the other witness.
 
@@ -22,9 +23,8 @@ use common::{Calls, Lab, Privilege};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Least recall over subjects that need no decoder, and over those that do: what holds today. Both are
-/// to be 0.95; the suite's README lists what is missed, and why.
-const WANTED: (f64, f64) = (0.93, 0.0);
+/// Least recall over subjects that need no decoder, and over those that do.
+const WANTED: (f64, f64) = (0.95, 0.95);
 /// Recordings at once: the processors of a small machine.
 const AT_ONCE: usize = 2;
 
@@ -62,6 +62,9 @@ struct Subject {
     /// Rests on calls that only the ebpf witness sees.
     #[serde(default)]
     needs_ebpf: bool,
+    /// Verbs that it is innocent of: a finding of these is a false alarm.
+    #[serde(default)]
+    never: Vec<String>,
 }
 
 fn plain() -> String {
@@ -136,6 +139,7 @@ impl Matrix {
                     dangerous: false,
                     needs_root: false,
                     needs_ebpf: false,
+                    never: Vec::new(),
                 });
             }
         }
@@ -163,6 +167,7 @@ struct Came {
     name: String,
     label: Option<Subject>,
     is_right: bool,
+    is_alarm: bool,
     said: String,
 }
 
@@ -178,18 +183,23 @@ fn command(lab: &Lab, job: &Job) -> Vec<String> {
         "python" => vec!["python3".to_owned(), file("py")],
         "perl" => vec!["perl".to_owned(), file("pl")],
         "node" => vec!["node".to_owned(), file("js")],
-        "c" => {
-            let (source, program) = (file("c"), format!("./{}", job.name));
-            let built = std::process::Command::new("cc")
-                .args(["-w", "-o", &program, &source])
-                .current_dir(lab.work())
-                .status()
-                .expect("cc is installed");
-            assert!(built.success(), "{} does not compile", job.name);
-            vec![program]
-        }
+        "c" => built(lab, job, "cc", &["-w"], &file("c")),
+        "rust" => built(lab, job, "rustc", &["--edition", "2021", "-Awarnings"], &file("rs")),
         other => panic!("{}: nothing runs {other}", job.name),
     }
+}
+
+/// Compiles a program in the laboratory.
+fn built(lab: &Lab, job: &Job, compiler: &str, options: &[&str], source: &str) -> Vec<String> {
+    let program = format!("./{}", job.name);
+    let built = std::process::Command::new(compiler)
+        .args(options)
+        .args(["-o", &program, source])
+        .current_dir(lab.work())
+        .status()
+        .unwrap_or_else(|error| panic!("{compiler} does not run: {error}"));
+    assert!(built.success(), "{} does not compile", job.name);
+    vec![program]
 }
 
 fn judge(lab: &Lab, job: Job) -> Came {
@@ -204,16 +214,20 @@ fn judge(lab: &Lab, job: Job) -> Came {
     let _ = fs::remove_dir_all(&recorded.bundle);
     let report = recorded.report.unwrap_or_else(|| panic!("{}: no report: {}", job.name, recorded.stderr));
     let findings = report["findings"].as_array().cloned().unwrap_or_default();
-    let is_right = match &job.label {
-        Some(subject) => findings.iter().any(|finding| fits(subject, finding)),
-        None => report["verdict"] == "not-observed",
+    let (is_right, is_alarm) = match &job.label {
+        Some(subject) => {
+            let is_innocent_of = |verb: &Value| subject.never.iter().any(|never| verb == never.as_str());
+            let is_alarm = findings.iter().any(|finding| is_innocent_of(&finding["verb"]));
+            (findings.iter().any(|finding| fits(subject, finding)), is_alarm)
+        }
+        None => (report["verdict"] == "not-observed", report["verdict"] != "not-observed"),
     };
     let said = findings
         .iter()
         .map(|finding| format!("{} {}: {}", finding["verb"], finding["confidence"], finding["title"]))
         .collect::<Vec<_>>()
         .join("\n      ");
-    Came { name: job.name, label: job.label, is_right, said }
+    Came { name: job.name, label: job.label, is_right, is_alarm, said }
 }
 
 fn fits(subject: &Subject, finding: &Value) -> bool {
@@ -275,7 +289,8 @@ fn what_is_done_is_found_and_what_is_not_is_not() {
                 loop {
                     let Some(job) = jobs.lock().unwrap().pop() else { break };
                     let result = judge(&lab, job);
-                    println!("{} {}", if result.is_right { "right" } else { "WRONG" }, result.name);
+                    let is_well = result.is_right && !result.is_alarm;
+                    println!("{} {}", if is_well { "right" } else { "WRONG" }, result.name);
                     came.lock().unwrap().push(result);
                 }
             });
@@ -290,13 +305,11 @@ fn summary(mut came: Vec<Came>) {
     let mut kinds = [(0_usize, 0_usize); 2];
     let (mut innocent, mut alarms) = (0, Vec::new());
     for came in &came {
-        let Some(subject) = &came.label else {
-            innocent += 1;
-            if !came.is_right {
-                alarms.push(format!("{}\n      {}", came.name, came.said));
-            }
-            continue;
-        };
+        if came.is_alarm {
+            alarms.push(format!("{}\n      {}", came.name, came.said));
+        }
+        innocent += usize::from(came.label.as_ref().is_none_or(|subject| !subject.never.is_empty()));
+        let Some(subject) = &came.label else { continue };
         let sure = format!("{:?}", subject.confidence).to_lowercase();
         for (table, row) in [
             (&mut verbs, subject.verb.clone()),
@@ -315,9 +328,9 @@ fn summary(mut came: Vec<Came>) {
     print("by verb and confidence", &sures);
     print("by verb and channel", &channels);
     print("by disguise", &disguises);
-    println!("\nfalse alarms: {} of {innocent} innocent subjects", alarms.len());
-    for came in came.iter().filter(|came| !came.is_right) {
-        println!("  {} {}\n      {}", if came.label.is_some() { "missed" } else { "alarm" }, came.name, came.said);
+    println!("\nfalse alarms: {} of {innocent} subjects that are innocent, or of something", alarms.len());
+    for came in came.iter().filter(|came| !came.is_right || came.is_alarm) {
+        println!("  {} {}\n      {}", if came.is_alarm { "alarm" } else { "missed" }, came.name, came.said);
     }
     let recall = |(found, all): (usize, usize)| if all == 0 { 1.0 } else { found as f64 / all as f64 };
     let (open, decoded) = (recall(kinds[0]), recall(kinds[1]));

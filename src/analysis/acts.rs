@@ -11,13 +11,13 @@ use belljar_sandbox::witness::syscalls::{self, Call};
 use nix::errno::Errno;
 
 use super::attempts::FORMAT;
+use super::claims::ending;
 use super::facts::Facts;
-use super::finding::{Basis, ChainItem, Channel, Confidence, Ending, Link};
-use super::lineage::Lineage;
-use super::matcher::{Direction, Hit, Hits};
-use super::place::{Place, place};
-use super::salts::Salts;
-use super::{Analysis, Claim, MAX_WRITERS, Touched, ending};
+use super::finding::{Channel, Ending, Link};
+use super::lineage::Holding;
+use super::matcher::{Direction, Hits};
+use super::place::Place;
+use super::{Analysis, MAX_WRITERS, Touched};
 use crate::store::meaning::{Act, act};
 use crate::store::{AssetSet, Object, Record, Verb};
 
@@ -37,7 +37,9 @@ impl Analysis {
         for object in [record.object, record.target].into_iter().flatten() {
             touched.assets.0 |= self.facts(object).own.0;
         }
-        match act(inner, record) {
+        let act = act(inner, record);
+        self.explains(call, act, record);
+        match act {
             Act::Open { read, write, truncate } => self.open(record, touched, read, write, truncate),
             Act::Read => {
                 self.payloads_cut += u64::from(self.is_cut(record, Direction::In));
@@ -189,7 +191,6 @@ impl Analysis {
                 self.gain(asset, record, phrase, &object.name, Link::Content);
             }
         }
-        let place = if self.fifos.contains(&flow) { Place::Local } else { place };
         if let Some(process) = record.process.filter(|_| place == Place::Local) {
             self.lineage.listen(process.key, flow);
         }
@@ -212,12 +213,17 @@ impl Analysis {
         let sent = if in_clear { "sent through TLS to" } else { "sent to" };
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
-            Place::Disk if !self.fifos.contains(&flow) => {
+            Place::Disk => {
                 // Its own place is where it was already.
                 hits.retain(|hit| !own.contains(hit.id.asset));
-                self.contents(Verb::Store, &hits, record, touched, to, "wrote to");
+                let channel = channel(record, to);
+                self.contents(Verb::Store, &hits, record, touched, (&to.name, channel), "wrote to");
                 if !hits.is_empty() {
                     self.wrote(to, record);
+                }
+                let held = record.process.and_then(|process| self.lineage.held(process.key));
+                if let Some(held) = held.map(Holding::assets).filter(|_| hits.is_empty() && own.0 == 0) {
+                    self.hoard(held, record, touched, to);
                 }
                 self.pour(record, flow, "wrote to", &to.name);
                 self.filled(record.payload_len, to, record, touched);
@@ -225,13 +231,14 @@ impl Analysis {
             Place::Remote => {
                 self.matcher.scan(&to.name, &mut hits);
                 let to = self.by_name(to);
-                self.contents(Verb::Transmit, &hits, record, touched, &to, sent);
+                let channel = channel(record, &to);
+                self.contents(Verb::Transmit, &hits, record, touched, (&to.name, channel), sent);
                 // The gateway, where there is one, sees what is meant, without TLS around it.
                 if !self.gateway.any {
-                    self.suspect(record, touched, (&to, channel(record, &to)), record.payload, hits.assets());
+                    self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
                 }
             }
-            Place::Local | Place::Disk => {
+            Place::Local => {
                 for asset in hits.assets().iter() {
                     self.imply(asset, hits.of(asset), record, touched);
                 }
@@ -242,47 +249,6 @@ impl Analysis {
         self.hits = hits;
     }
 
-    /// Marker bytes on their way to a place where they do not belong.
-    fn contents(
-        &mut self,
-        verb: Verb,
-        hits: &Hits,
-        record: &Record<'_>,
-        touched: &mut Touched,
-        to: &Object,
-        phrase: &'static str,
-    ) {
-        for asset in hits.assets().iter() {
-            let key = self.hasher.any((verb as u8, asset, &to.name));
-            // A file that is known to have been put there shows nothing new about who had it.
-            if record.process.is_some() || !self.ledger.knows(key) {
-                self.imply(asset, hits.of(asset), record, touched);
-            } else {
-                self.confirm(asset, hits.of(asset), record);
-            }
-            let before = self.origin(record, asset);
-            self.claim(
-                key,
-                record,
-                touched,
-                Claim {
-                    verb,
-                    asset: Some(asset),
-                    confidence: Confidence::Proven,
-                    channel: channel(record, to),
-                    destination: Some(&to.name),
-                    markers: hits.of(asset),
-                    link: Link::Content,
-                    phrase,
-                    thing: &to.name,
-                    deed: None,
-                    before,
-                    ending: ending(record),
-                },
-            );
-        }
-    }
-
     fn connect(&mut self, record: &Record<'_>, touched: &mut Touched) {
         let Some(to) = record.target.filter(|target| is_peer(target)).or(record.object) else { return };
         if to.kind == ObjectKind::Tcp
@@ -290,7 +256,7 @@ impl Analysis {
         {
             self.peers.insert(process.key, Arc::new(to.clone()));
         }
-        if place(to) != Place::Remote {
+        if self.facts(to).place != Place::Remote {
             return;
         }
         // Connecting a datagram socket sends nothing: resolvers do it to learn their own address.
@@ -308,13 +274,13 @@ impl Analysis {
         let source = Record { object: from, target: None, payload: &[], ..*record };
         self.read(&source, touched, "copied from");
         let Some(to) = to else { return };
-        let from_assets = self.paths.of(from);
-        let flowing = from.and_then(|from| self.lineage.flow(self.flow(from))).map_or(0, |holding| holding.assets().0);
-        let flow = self.flow(to);
-        match place(to) {
+        let from = from.map(|from| self.facts(from));
+        let held = from.and_then(|from| self.lineage.flow(from.flow)).map_or(0, |holding| holding.assets().0);
+        let named = from.map_or(0, |from| from.own.0);
+        let Facts { own, flow, place, .. } = self.facts(to);
+        match place {
             Place::Disk => {
-                let own = self.paths.of(Some(to));
-                for asset in AssetSet((from_assets.0 | flowing) & !own.0).iter() {
+                for asset in AssetSet((named | held) & !own.0).iter() {
                     self.put(asset, record, touched, to, "copied to");
                 }
                 self.wrote(to, record);
@@ -330,31 +296,6 @@ impl Analysis {
             Place::Local => self.pour(record, flow, "copied to", &to.name),
             Place::Nowhere => {}
         }
-    }
-
-    /// A whole asset went to another path; its bytes were not seen.
-    fn put(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, to: &Object, phrase: &'static str) {
-        let key = self.hasher.any((Verb::Store as u8, asset, &to.name));
-        let before = self.origin(record, asset);
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Store,
-                asset: Some(asset),
-                confidence: Confidence::Suspected,
-                channel: channel(record, to),
-                destination: Some(&to.name),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing: &to.name,
-                deed: None,
-                before,
-                ending: ending(record),
-            },
-        );
     }
 
     fn rename(&mut self, name: &str, record: &Record<'_>, touched: &mut Touched) {
@@ -396,7 +337,7 @@ impl Analysis {
         self.matcher.scan(&object.name, &mut hits);
         self.matcher.scan(record.detail, &mut hits);
         self.matcher.scan(record.payload, &mut hits);
-        self.contents(Verb::Store, &hits, record, touched, object, "made");
+        self.contents(Verb::Store, &hits, record, touched, (&object.name, channel(record, object)), "made");
         self.hits = hits;
     }
 
@@ -413,7 +354,14 @@ impl Analysis {
         }
         let mut hits = self.none();
         self.matcher.scan(record.detail, &mut hits);
-        self.handed(&hits, record, touched, Channel::Argv, program);
+        self.contents(
+            Verb::Process,
+            &hits,
+            record,
+            touched,
+            (&program.name, Channel::Argv),
+            "put it in the arguments of",
+        );
         hits.clear();
         let mut entries = record.payload.split(|b| *b == 0).peekable();
         while let Some(entry) = entries.next() {
@@ -432,7 +380,14 @@ impl Analysis {
                 hits.add(*hit);
             }
         }
-        self.handed(&hits, record, touched, Channel::Env, program);
+        self.contents(
+            Verb::Process,
+            &hits,
+            record,
+            touched,
+            (&program.name, Channel::Env),
+            "put it in the environment of",
+        );
         self.hits = hits;
     }
 
@@ -441,42 +396,12 @@ impl Analysis {
         self.assets.get(asset).is_some_and(|asset| asset.variables.iter().any(|v| v.as_bytes() == name))
     }
 
-    fn handed(&mut self, hits: &Hits, record: &Record<'_>, touched: &mut Touched, channel: Channel, program: &Object) {
-        for asset in hits.assets().iter() {
-            self.imply(asset, hits.of(asset), record, touched);
-            let before = self.origin(record, asset);
-            let key = self.hasher.any((Verb::Process as u8, asset, channel as u8, &program.name));
-            self.claim(
-                key,
-                record,
-                touched,
-                Claim {
-                    verb: Verb::Process,
-                    asset: Some(asset),
-                    confidence: Confidence::Proven,
-                    channel,
-                    destination: Some(&program.name),
-                    markers: hits.of(asset),
-                    link: Link::Content,
-                    phrase: if channel == Channel::Argv {
-                        "put it in the arguments of"
-                    } else {
-                        "put it in the environment of"
-                    },
-                    thing: &program.name,
-                    deed: None,
-                    before,
-                    ending: ending(record),
-                },
-            );
-        }
-    }
-
     /// A file that the session left behind.
     pub(super) fn layer(&mut self, change: LayerChange, record: &Record<'_>, touched: &mut Touched) {
         let Some(object) = record.object else { return };
         let own = self.paths.of(Some(object));
         touched.assets.0 |= own.0;
+        self.explained(change, record, touched);
         if change == LayerChange::Deleted {
             // What was moved is told as what it is: a copy elsewhere.
             if !self.moved.contains(&self.flow(object)) {
@@ -501,240 +426,15 @@ impl Analysis {
                 self.destroy(asset, record, touched, "no longer has the values in");
             }
         }
+        let poured = self.lineage.flow(self.flow(object)).map(Holding::assets);
+        if let Some(held) = poured.filter(|_| hits.is_empty() && own.0 == 0) {
+            self.hoard(held, record, touched, object);
+        }
         hits.retain(|hit| !own.contains(hit.id.asset));
         self.payloads_cut += u64::from(self.is_cut(record, Direction::Out));
         touched.keep_payload |= !hits.is_empty();
-        self.contents(Verb::Store, &hits, record, touched, object, "has it in");
+        self.contents(Verb::Store, &hits, record, touched, (&object.name, Channel::File), "has it in");
         self.hits = hits;
-    }
-
-    /// Client data was read, or may have been.
-    fn collect(
-        &mut self,
-        asset: usize,
-        markers: &[Hit],
-        record: &Record<'_>,
-        touched: &mut Touched,
-        phrase: &'static str,
-        link: Link,
-    ) {
-        let Some(object) = record.object else { return };
-        let key = self.collect_key(asset, record);
-        let confidence = if markers.is_empty() { Confidence::Suspected } else { Confidence::Proven };
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Collect,
-                asset: Some(asset),
-                confidence,
-                channel: channel(record, object),
-                destination: None,
-                markers,
-                link,
-                phrase,
-                thing: &object.name,
-                deed: None,
-                before: None,
-                ending: ending(record),
-            },
-        );
-        if ending(record).0 == Ending::Succeeded {
-            self.gain(asset, record, phrase, &object.name, link);
-        }
-    }
-
-    /// Marker bytes in the hands of a process show that it has the data. Where that was seen
-    /// coming, it is confirmed; else it came by a way that was not seen (the environment, the
-    /// kernel, a memory map), which is a finding of its own.
-    pub(super) fn imply(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>, touched: &mut Touched) {
-        if self.confirm(asset, markers, record) {
-            return;
-        }
-        if matches!(record.kind, Kind::Layer(_)) && self.collected.contains_key(&asset) {
-            return;
-        }
-        let source = match self.assets.get(asset) {
-            Some(asset) if !asset.variables.is_empty() => Channel::Env,
-            Some(asset) if asset.class == "device" => Channel::Device,
-            _ => Channel::Other,
-        };
-        let key = self.collect_key(asset, record);
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Collect,
-                asset: Some(asset),
-                confidence: Confidence::Proven,
-                channel: source,
-                destination: None,
-                markers,
-                link: Link::Content,
-                phrase: "had it at hand for",
-                thing: record.op().as_bytes(),
-                deed: None,
-                before: None,
-                ending: (Ending::Succeeded, Basis::LaterEvent, None),
-            },
-        );
-        self.gain(asset, record, "had it at hand for", record.op().as_bytes(), Link::Content);
-    }
-
-    /// Says of the collection that the data came from, where one was seen, that it worked.
-    fn confirm(&mut self, asset: usize, markers: &[Hit], record: &Record<'_>) -> bool {
-        let Some(first) = self.origin(record, asset).and_then(|chain| chain.first().map(|item| item.event)) else {
-            return false;
-        };
-        let keys = self.collected.get(&asset).cloned().unwrap_or_default();
-        let mut ledger = std::mem::take(&mut self.ledger);
-        for key in keys {
-            ledger.confirm(key, first, markers, |id| self.marker_name(id));
-        }
-        self.ledger = ledger;
-        true
-    }
-
-    /// Which finding a program's collect of an asset is; remembered, to be confirmed later.
-    fn collect_key(&mut self, asset: usize, record: &Record<'_>) -> u64 {
-        let exe = record.process.map(|process| process.exe.as_slice()).unwrap_or_default();
-        let key = self.hasher.any((Verb::Collect as u8, asset, exe));
-        let keys = self.collected.entry(asset).or_default();
-        if keys.len() < 64 && !keys.contains(&key) {
-            keys.push(key);
-        }
-        key
-    }
-
-    /// The process holds the asset from now on.
-    fn gain(&mut self, asset: usize, record: &Record<'_>, phrase: &'static str, thing: &[u8], link: Link) {
-        let Some(process) = record.process else { return };
-        self.follow(record, phrase, thing, link, |lineage, step| {
-            lineage.gain(process.key, asset, || step().into_iter().collect());
-        });
-    }
-
-    /// How whoever did this came by the asset, as far as was seen. For a file left behind, who
-    /// wrote it.
-    pub(super) fn origin(&self, record: &Record<'_>, asset: usize) -> Option<Arc<[ChainItem]>> {
-        if let Some(process) = record.process {
-            if let Some(origin) = self.lineage.held(process.key).and_then(|holding| holding.origin(asset)) {
-                return Some(Arc::clone(&origin.chain));
-            }
-            return self.lineage.reach(process.key).into_iter().find(|o| o.asset == asset).map(|o| o.chain);
-        }
-        let object = record.object?;
-        let flow = self.flow(object);
-        if let Some(origin) = self.lineage.flow(flow).and_then(|holding| holding.origin(asset)) {
-            return Some(Arc::clone(&origin.chain));
-        }
-        let writer = self.writers.get(&flow)?;
-        let process = writer.process.as_deref()?;
-        let wrote = Record { seq: writer.event, process: Some(process), ..*record };
-        Some(Arc::from([self.item(&wrote, Some(process), "opened for writing", &object.name, Link::Lineage)]))
-    }
-
-    /// What the process holds goes into the object.
-    fn pour(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
-        let Some(process) = record.process.filter(|process| self.lineage.held(process.key).is_some()) else { return };
-        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| {
-            lineage.pour(process.key, flow, step);
-        });
-    }
-
-    /// The process gets what is in the object.
-    fn draw(&mut self, record: &Record<'_>, flow: u64, phrase: &'static str, thing: &[u8]) {
-        let Some(process) = record.process else { return };
-        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| lineage.draw(process.key, flow, step));
-    }
-
-    /// The process reads the memory of another, or writes to it. That of none is its own.
-    fn reach_into(&mut self, record: &Record<'_>, pid: u64, phrase: &'static str, gives: bool) {
-        let other = u32::try_from(pid).ok().and_then(|pid| self.pids.get(&pid).copied());
-        let (Some(process), Some(other)) = (record.process, other) else { return };
-        if ending(record).0 == Ending::Succeeded && other != process.key {
-            let (from, to) = if gives { (process.key, other) } else { (other, process.key) };
-            self.follow(record, phrase, b"", Link::Lineage, |lineage, step| lineage.pass(from, to, step));
-        }
-    }
-
-    /// The process has the object in its memory.
-    fn share(&mut self, record: &Record<'_>, flow: u64, writes: bool, phrase: &'static str, thing: &[u8]) {
-        let Some(process) = record.process else { return };
-        self.follow(record, phrase, thing, Link::Lineage, |lineage, step| {
-            lineage.share(process.key, flow, writes, step);
-        });
-    }
-
-    /// Lends lineage out, with the step of the chain that this event is, which is made only when it is needed.
-    fn follow(
-        &mut self,
-        record: &Record<'_>,
-        phrase: &'static str,
-        thing: &[u8],
-        link: Link,
-        act: impl FnOnce(&mut Lineage, &dyn Fn() -> Option<ChainItem>),
-    ) {
-        let mut lineage = std::mem::replace(&mut self.lineage, Lineage::new(AssetSet::default()));
-        act(&mut lineage, &|| Some(self.item(record, record.process, phrase, thing, link)));
-        self.lineage = lineage;
-    }
-
-    /// Searches the payload as the next part of a stream.
-    fn search(&mut self, record: &Record<'_>, object: Option<&Object>, direction: Direction) -> Hits {
-        let mut hits = self.none();
-        if !record.payload.is_empty() {
-            let process = record.process.map(|process| process.key).unwrap_or_default();
-            // The bytes of a connection, and what they mean, are two streams.
-            let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
-            let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
-            let key = (process, stream, direction);
-            if let Some(at) = placed_at(record) {
-                self.matcher.scan_at(key, at, record.payload, &mut hits);
-            } else {
-                let whole = !self.is_cut(record, direction);
-                self.matcher.scan_stream(key, record.payload, whole, &mut hits);
-            }
-            self.try_salts(record, direction, &mut hits);
-        }
-        hits
-    }
-
-    /// Tries what looks like digests with salts that the process had before, and remembers the payload.
-    pub(super) fn try_salts(&mut self, record: &Record<'_>, direction: Direction, hits: &mut Hits) {
-        let Some(process) = record.process.map(|process| process.key) else { return };
-        if direction == Direction::Out && Salts::may_hold(record.payload) {
-            let mut held = AssetSet::default();
-            for origin in self.lineage.reach(process) {
-                held.insert(origin.asset);
-            }
-            self.salts.search(process, record.payload, held, &self.assets, hits);
-            hits.settle();
-        }
-        self.salts.note(process, direction, record.payload);
-    }
-
-    /// Whether fewer bytes were looked at than moved. Of a read only the room for it is known
-    /// before its result is: there, what was captured is all that came, unless it fills the
-    /// limit. (Reads of what is no client data are not captured, nor counted.)
-    fn is_cut(&self, record: &Record<'_>, direction: Direction) -> bool {
-        let seen = record.payload.len() as u64;
-        match direction {
-            Direction::Out => record.payload_len > seen.max(self.captured),
-            Direction::In => {
-                let moved = record.result.and_then(|result| u64::try_from(result).ok());
-                moved.unwrap_or(record.payload_len) > seen && seen >= self.captured.max(1)
-            }
-        }
-    }
-
-    /// The reused, emptied list of hits; to be put back.
-    pub(super) fn none(&mut self) -> Hits {
-        let mut hits = std::mem::take(&mut self.hits);
-        hits.clear();
-        hits
     }
 }
 
@@ -744,14 +444,6 @@ const HOSTS: &[u8] = b"/etc/hosts";
 /// What a process was started with it has anyhow; whose else's it reads is a detector's matter.
 fn is_environment(name: &[u8]) -> bool {
     name.starts_with(b"/proc/") && name.ends_with(b"/environ")
-}
-
-/// Where in a file a call puts its bytes, if it says so: `pwrite64`, `pwritev` (pwrite(2), readv(2)) have the offset
-/// fourth. That of `pwritev2` may be -1, for where the file stands.
-fn placed_at(record: &Record<'_>) -> Option<u64> {
-    let placed = matches!(record.call?.name, "pwrite64" | "pwritev" | "pwritev2");
-    Some(record.args[3])
-        .filter(|at| placed && matches!(record.kind, Kind::Call { abi: Abi::X86_64, .. }) && *at != u64::MAX)
 }
 
 /// By which way bytes go to an object, or come from it.

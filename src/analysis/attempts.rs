@@ -6,8 +6,9 @@ use std::sync::Arc;
 use belljar_sandbox::event::{Kind, ObjectKind};
 
 use super::acts::channel;
+use super::claims::{Claim, Deed};
 use super::finding::{Channel, Confidence, Link, Severity};
-use super::{Analysis, Claim, Deed, Touched, ending};
+use super::{Analysis, Touched};
 use crate::query::Context;
 use crate::store::meaning::{Act, act};
 use crate::store::{Object, Record, Verb, ops};
@@ -68,54 +69,21 @@ impl Analysis {
             _ if name == op.as_bytes() => "called",
             _ => op,
         };
-        let before = asset.and_then(|asset| self.origin(record, asset));
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: attempt.verb,
-                asset,
-                confidence: attempt.confidence,
-                channel: named.map_or(Channel::Other, |thing| channel(record, thing)),
-                destination: Some(name),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing: name,
-                deed: Some(attempt.deed),
-                before,
-                ending: ending(record),
-            },
-        );
+        let channel = named.map_or(Channel::Other, |thing| channel(record, thing));
+        let claim = Claim::of(attempt.verb, asset, channel, phrase, name, record);
+        let (confidence, deed) = (attempt.confidence, Some(attempt.deed));
+        self.claim(key, record, touched, Claim { confidence, link: Link::Exact, deed, ..claim });
     }
 
     /// Client data removed, emptied or no longer what it was, where it was planted.
     pub(super) fn destroy(&mut self, asset: usize, record: &Record<'_>, touched: &mut Touched, phrase: &'static str) {
         let Some(object) = record.object else { return };
         let key = self.hasher.any((Verb::Disrupt as u8, asset));
-        let before = self.origin(record, asset);
         // Two witnesses: it was removed, and it is gone.
         let is_gone = matches!(record.kind, Kind::Layer(_));
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Disrupt,
-                asset: Some(asset),
-                confidence: if is_gone { Confidence::Proven } else { Confidence::Suspected },
-                channel: channel(record, object),
-                destination: Some(&object.name),
-                markers: &[],
-                link: Link::Exact,
-                phrase,
-                thing: &object.name,
-                deed: Some(DESTROYED),
-                before,
-                ending: ending(record),
-            },
-        );
+        let confidence = if is_gone { Confidence::Proven } else { Confidence::Suspected };
+        let claim = Claim::of(Verb::Disrupt, Some(asset), channel(record, object), phrase, &object.name, record);
+        self.claim(key, record, touched, Claim { confidence, link: Link::Exact, deed: Some(DESTROYED), ..claim });
     }
 }
 

@@ -9,9 +9,10 @@ use belljar_sandbox::event::{Kind, ObjectKind, ProcessKey};
 use nix::errno::Errno;
 
 use super::attempts::Attempt;
+use super::claims::Deed;
 use super::finding::{Confidence, Severity};
 use super::place::{Place, place};
-use super::{Analysis, Deed, MAX_WRITERS, Touched};
+use super::{Analysis, MAX_WRITERS, Touched};
 use crate::store::meaning::{Act, act};
 use crate::store::{Object, Process, Record, Verb};
 
@@ -203,12 +204,35 @@ fn is_shell(name: &[u8]) -> bool {
     matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"mksh" | b"ash" | b"fish" | b"busybox")
 }
 
-/// Whether a netlink message changes routes, links, addresses or filters. Its type is in bytes 4
-/// and 5 (netlink(7)); those of rtnetlink(7) come in fours, of which the third asks; changes of
-/// nftables come in a batch, whose beginning has the type 16 (`linux/netfilter/nfnetlink.h`).
+/// Messages of one call that are looked at.
+const MAX_MESSAGES: usize = 64;
+/// RTM_NEWLINK (rtnetlink(7)), its length without attributes, and where it has the link's number.
+const NEW_LINK: u16 = 16;
+const BARE_LINK: usize = 32;
+const LINK_NUMBER: std::ops::Range<usize> = 20..24;
+
+/// Whether one of the netlink messages changes routes, links, addresses or filters. A message begins with its length,
+/// and has its type in bytes 4 and 5 (netlink(7)); those of rtnetlink(7) come in fours, of which the third asks; changes
+/// of nftables come in a batch, whose beginning has the type 16 (`linux/netfilter/nfnetlink.h`).
 fn steers_network(object: &Object, payload: &[u8]) -> bool {
+    let mut rest = payload;
+    for _ in 0..MAX_MESSAGES {
+        if is_steering(object, rest) {
+            return true;
+        }
+        let Some(length) = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize) else { break };
+        let Some(next) = rest.get(length.max(16).next_multiple_of(4)..) else { break };
+        rest = next;
+    }
+    false
+}
+
+fn is_steering(object: &Object, payload: &[u8]) -> bool {
     let Some([low, high]) = payload.get(4..6).and_then(|bytes| bytes.first_chunk()) else { return false };
     let message = u16::from_le_bytes([*low, *high]);
+    // Of no link and with no attribute: so iproute2 asks whether there is such a message at all.
+    let length = payload.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    let is_probe = message == NEW_LINK && length == Some(BARE_LINK) && payload.get(LINK_NUMBER) == Some(&[0; 4]);
     // A witness that knows the family by its number alone names it so: NETLINK_ROUTE is 0,
     // NETLINK_NETFILTER 12 (netlink(7)).
     let mut parts = object.name.split(|byte| *byte == b':');
@@ -216,7 +240,7 @@ fn steers_network(object: &Object, payload: &[u8]) -> bool {
         return false;
     }
     match parts.next() {
-        Some(b"route" | b"0") => (16..36).contains(&message) && message % 4 != 2,
+        Some(b"route" | b"0") => (16..36).contains(&message) && message % 4 != 2 && !is_probe,
         Some(b"netfilter" | b"12") => message == 16,
         _ => false,
     }
@@ -248,6 +272,18 @@ mod tests {
         ] {
             assert_eq!(steers(name, message), want, "{name} {message}");
         }
-        assert!(!steers_network(&Object { kind: ObjectKind::Socket, name: b"netlink:route"[..].into() }, b"abc"));
+        let route = Object { kind: ObjectKind::Socket, name: b"netlink:route"[..].into() };
+        assert!(!steers_network(&route, b"abc"));
+        let message = |kind: u16, link: u32| {
+            let mut message = vec![0; BARE_LINK];
+            message[..4].copy_from_slice(&(BARE_LINK as u32).to_le_bytes());
+            message[4..6].copy_from_slice(&kind.to_le_bytes());
+            message[LINK_NUMBER].copy_from_slice(&link.to_le_bytes());
+            message
+        };
+        assert!(!steers_network(&route, &message(NEW_LINK, 0)), "`ip link show` begins so");
+        assert!(steers_network(&route, &message(NEW_LINK, 2)));
+        assert!(steers_network(&route, &[message(18, 0), message(24, 0)].concat()), "the second of two");
+        assert!(!steers_network(&route, &[message(18, 0), message(22, 0)].concat()));
     }
 }

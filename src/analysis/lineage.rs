@@ -148,10 +148,14 @@ impl Lineage {
         self.members.insert(process, Member { parent, holding, ended: false, shares });
     }
 
-    /// A process began another program: its memory is a new one.
+    /// A process began another program: its memory is a new one, and what others put into that of before does not
+    /// reach it any more.
     pub(super) fn renew(&mut self, process: ProcessKey) {
-        if let Some(member) = self.members.get_mut(&process) {
-            member.shares.clear();
+        let shares = self.members.get_mut(&process).map(|member| std::mem::take(&mut member.shares));
+        for share in shares.unwrap_or_default() {
+            if let Some(readers) = self.readers.get_mut(&share.flow) {
+                readers.retain(|reader| *reader != process);
+            }
         }
     }
 
@@ -244,7 +248,7 @@ impl Lineage {
         let Some(poured) = self.flows.get(&flow).cloned() else { return };
         let readers = self.readers.get(&flow).cloned().unwrap_or_default();
         for reader in readers.into_iter().filter(|reader| *reader != writer) {
-            let Some(member) = self.members.get_mut(&reader) else { continue };
+            let Some(member) = self.members.get_mut(&reader).filter(|member| !member.ended) else { continue };
             let step = member.shares.iter().find(|share| share.flow == flow).and_then(|share| share.step.clone());
             if member.holding.inherit(&poured, self.followed, || step.clone()) {
                 self.spread(reader);
@@ -418,9 +422,10 @@ mod tests {
         lineage.renew(other);
         lineage.gain(giver, 0, || step(2).into_iter().collect());
         assert_eq!(events(&lineage.held(taker).unwrap().origins), [2, 1, 1], "through the map, out of the map");
-        assert!(
-            lineage.held(other).is_none_or(|held| held.assets().0 == 0) || lineage.members[&other].shares.is_empty()
-        );
+        assert!(lineage.held(other).is_none(), "it has memory of its own since it began another program");
+        lineage.end(taker);
+        lineage.gain(giver, 1, || step(3).into_iter().collect());
+        assert_eq!(lineage.held(taker).unwrap().assets(), AssetSet(1), "who has ended gets nothing more");
     }
 
     #[test]

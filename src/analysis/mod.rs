@@ -4,17 +4,23 @@
 //! An event without client data costs a path look-up and a search of its payload, and allocates
 //! nothing. What a call means is said in [`crate::store::meaning`], what a place is in [`place`], which bytes
 //! are client data by [`matcher`], how data travels between processes by [`lineage`], what is an
-//! attack on the system by [`detectors`] and [`counts`]; this file, [`acts`] and [`attempts`] put them together.
+//! attack on the system by [`detectors`] and [`counts`]. This file, [`acts`], [`attempts`] and [`traffic`] take an event
+//! apart; [`streams`] searches its bytes, [`contents`] says what these are evidence of, [`follow`] tells lineage, and
+//! [`claims`] makes findings of it all.
 
 mod acts;
 mod attempts;
+mod claims;
+mod contents;
 mod counts;
+mod coverage;
 mod decode;
 pub mod detectors;
 mod digests;
 pub mod encoding;
 mod facts;
 pub mod finding;
+mod follow;
 mod ledger;
 mod lineage;
 pub mod matcher;
@@ -25,10 +31,12 @@ mod presented;
 pub mod rules;
 mod salts;
 mod search;
+mod streams;
 mod suspicion;
 mod traffic;
 pub mod verdict;
 mod windows;
+mod witnesses;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,31 +46,25 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey, Traffic, Witness};
-use nix::errno::Errno;
+use belljar_sandbox::event::{Kind, ProcessKey, Witness};
 
 use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
-use crate::store::{AssetInfo, AssetSet, Object, Process, Record, Verb, Verbs};
+use crate::store::{AssetInfo, AssetSet, Object, Process, Record, Verbs};
 use counts::Counts;
 use detectors::Detectors;
-use encoding::Path;
 use facts::{Facts, Known};
-use finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Link, Severity};
-use ledger::{Evidence, Glance, Ledger};
+use finding::Finding;
+use ledger::Ledger;
 use lineage::Lineage;
-use matcher::{Hit, Hits, MarkerId, Matcher};
-use place::{AssetPaths, Hasher};
+use matcher::{Hits, Matcher};
+use place::{AssetPaths, Hasher, Place};
 use rules::Rules;
 use salts::Salts;
 use verdict::{Coverage, Outcome};
 
 pub use matcher::Error;
 
-/// Bytes of one name shown in a finding.
-const MAX_NAME: usize = 256;
-/// Arguments of a process shown in a finding, and bytes of them kept in mind.
-const MAX_ARGV: usize = 512;
 /// Paths whose last writer is remembered.
 const MAX_WRITERS: usize = 16_384;
 
@@ -71,34 +73,6 @@ const MAX_WRITERS: usize = 16_384;
 struct Writer {
     event: u64,
     process: Option<Arc<Process>>,
-}
-
-/// What one event says about one asset or about the system.
-struct Claim<'c> {
-    verb: Verb,
-    asset: Option<usize>,
-    confidence: Confidence,
-    channel: Channel,
-    /// Where to, as raw bytes.
-    destination: Option<&'c [u8]>,
-    markers: &'c [Hit],
-    link: Link,
-    /// What happened, between the process's name and the object's.
-    phrase: &'static str,
-    /// Name that follows the phrase.
-    thing: &'c [u8],
-    deed: Option<Deed<'c>>,
-    before: Option<Arc<[ChainItem]>>,
-    ending: (Ending, Basis, Option<String>),
-}
-
-/// What a detector calls what was tried, and how bad that is.
-#[derive(Clone, Copy, Debug)]
-struct Deed<'c> {
-    /// As in "tried to ...".
-    what: &'c str,
-    severity: Severity,
-    attack: Option<&'c str>,
 }
 
 /// Analysis of one session.
@@ -141,6 +115,7 @@ pub struct Analysis {
     connections: u64,
     gateway: traffic::Seen,
     amounts: suspicion::Amounts,
+    sides: witnesses::Sides,
     payloads_cut: u64,
     captured: u64,
     lost: u64,
@@ -187,6 +162,7 @@ impl Analysis {
             connections: 0,
             gateway: traffic::Seen::default(),
             amounts: suspicion::Amounts::default(),
+            sides: witnesses::Sides::default(),
             payloads_cut: 0,
             captured: 0,
             lost: 0,
@@ -213,198 +189,6 @@ impl Analysis {
         verdict::judge(self.ledger.all(), &self.rules, coverage)
     }
 
-    fn cover(&self, mut coverage: Coverage) -> Coverage {
-        coverage.lost = coverage.lost.max(self.lost);
-        // What arrived counts where there was somewhere to arrive; else what was tried.
-        if self.gateway.any {
-            coverage.connections = self.gateway.connections;
-            coverage.decrypted = self.gateway.connections.saturating_sub(self.gateway.unread);
-            coverage.unread = self.gateway.refused.iter().cloned().collect();
-        } else {
-            coverage.connections = coverage.connections.max(self.connections);
-        }
-        coverage.payloads_cut = coverage.payloads_cut.max(self.payloads_cut);
-        coverage.unlisted = self.ledger.unlisted();
-        let mut refused: BTreeSet<String> = coverage.refused_calls.into_iter().collect();
-        refused.extend(self.refused.iter().map(|name| (*name).to_owned()));
-        coverage.refused_calls = refused.into_iter().collect();
-        let mut blind = |sentence: String| {
-            if !coverage.blind.contains(&sentence) {
-                coverage.blind.push(sentence);
-            }
-        };
-        if self.gateway.any {
-            blind(
-                "client data that the subject encrypted itself, or packed in a format of its own, is not recognised"
-                    .into(),
-            );
-        } else {
-            let tls = if self.in_clear { "in TLS other than of a probed library" } else { "in TLS" };
-            blind(format!(
-                "client data {tls}, that the subject encrypted itself, or packed in a format of its own, is not recognised"
-            ));
-            blind("names split into DNS labels are not joined again".into());
-        }
-        if self.gateway.unread > 0 {
-            let (unread, all) = (self.gateway.unread, self.gateway.connections);
-            blind(format!(
-                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, or speak another version): what they had to say is not known"
-            ));
-        }
-        blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
-        if !self.gateway.any {
-            blind("planted credentials are not accepted anywhere yet, so their use cannot be seen".into());
-        }
-        if coverage.witness == "notify" {
-            blind(
-                "results of calls that were let through are not seen: such a finding says outcome_basis not-observed"
-                    .into(),
-            );
-            blind(
-                "data that passes through a pair of sockets, a pseudo-terminal or memory shared by descent is not \
-                 followed from one process to the other"
-                    .into(),
-            );
-        }
-        if coverage.truncated {
-            blind("the recording ends before the session did".into());
-        }
-        if self.payloads_cut > 0 {
-            blind(format!("of {} writes and reads only the first part was captured", self.payloads_cut));
-        }
-        if self.matcher.too_short() > 0 {
-            let count = self.matcher.too_short();
-            blind(format!("{count} planted values are shorter than {} bytes and not searched", matcher::MIN_MARKER));
-        }
-        if self.matcher.forgotten() > 0 {
-            blind("so many streams were open at once that values split over writes may have been missed".into());
-        }
-        let cuts = self.matcher.cuts();
-        for (count, what) in [
-            (cuts.bytes, "streams gave more bytes than are unpacked: the rest was searched as it came only"),
-            (cuts.depth, "times something was packed in more layers than are undone"),
-            (cuts.memory, "packed streams were not followed to their end: too many were open at once"),
-            (cuts.gaps, "packed streams could not be followed: parts of them were not captured"),
-            (self.salts.untried, "payloads held what may be digests that were not tried with all salts"),
-        ] {
-            if count > 0 {
-                blind(format!("{count} {what}"));
-            }
-        }
-        if self.lineage.unfollowed() > 0 {
-            blind("so many processes or files were used that not all lineage was followed".into());
-        }
-        if self.assets.len() > AssetSet::CAPACITY {
-            blind(format!("assets past the first {} are not looked for", AssetSet::CAPACITY));
-        }
-        coverage
-    }
-
-    /// Adds what an event says to its finding. `key` says which finding that is.
-    fn claim(&mut self, key: u64, record: &Record<'_>, touched: &mut Touched, claim: Claim<'_>) {
-        touched.verbs.insert(claim.verb);
-        if let Some(asset) = claim.asset {
-            touched.assets.insert(asset);
-        }
-        let step = self.hasher.any((record.op(), claim.thing, record.process.map(|p| p.key)));
-        let asset = claim.asset.and_then(|index| self.assets.get(index));
-        let class = asset.map(|asset| asset.class.as_str());
-        let asset = asset.map(|asset| (asset.name.as_str(), asset.class.as_str()));
-        // What rests on contents is as sure as these are.
-        let best = claim.markers.iter().map(|hit| hit.path).min();
-        let confidence = match claim.markers.iter().map(Hit::confidence).max() {
-            Some(confidence) => claim.confidence.min(confidence),
-            None => claim.confidence,
-        };
-        let place = claim.destination.unwrap_or(claim.thing);
-        let declared = self.rules.declares(claim.verb, asset, place);
-        let glance = Glance {
-            confidence,
-            declared,
-            ending: (claim.ending.0, claim.ending.1),
-            markers: claim.markers,
-            step,
-            event: record.seq,
-        };
-        if self.ledger.absorb(key, &glance) {
-            return;
-        }
-        // Lent out, since what follows borrows names of assets.
-        let mut ledger = std::mem::take(&mut self.ledger);
-        let written = matches!(record.kind, Kind::Layer(_)).then(|| self.writer(record)).flatten();
-        let process = record.process.or(written.and_then(|writer| writer.process.as_deref()));
-        let severity = claim.deed.map_or_else(|| severity(claim.verb, class, confidence), |deed| deed.severity);
-        let attack = match claim.deed {
-            Some(deed) => deed.attack,
-            None => attack(claim.verb, class, claim.channel),
-        };
-        let evidence = Evidence {
-            verb: claim.verb,
-            asset: claim.asset.and_then(|index| {
-                Some((self.assets.get(index)?.name.as_str(), self.assets.get(index)?.class.as_str()))
-            }),
-            confidence,
-            severity,
-            declared,
-            channel: claim.channel,
-            destination: claim.destination.map(|name| self.show(name)),
-            decision: decision(record.decision),
-            ending: claim.ending,
-            attack,
-            deed: claim.deed.map(|deed| deed.what),
-            markers: claim.markers.iter().filter_map(|hit| Some((hit.id, self.marker_name(hit.id)?))).collect(),
-            path: best.unwrap_or(Path::CLEAR),
-            before: claim.before,
-            item: self.item(record, process, claim.phrase, claim.thing, claim.link),
-            step,
-        };
-        ledger.add(key, evidence, || process.map(|process| self.actor(process)));
-        self.ledger = ledger;
-    }
-
-    fn marker_name(&self, id: MarkerId) -> Option<&str> {
-        Some(self.assets.get(id.asset)?.markers.get(id.marker)?.name.as_str())
-    }
-
-    fn item(
-        &self,
-        record: &Record<'_>,
-        process: Option<&Process>,
-        phrase: &str,
-        thing: &[u8],
-        link: Link,
-    ) -> ChainItem {
-        let who = match process.filter(|_| record.process.is_some()) {
-            Some(process) if !process.name().is_empty() => self.show(process.name()),
-            Some(process) => format!("process {}", process.pid),
-            None => "the layer".to_owned(),
-        };
-        let thing = self.show(thing);
-        let what = if thing.is_empty() { format!("{who} {phrase}") } else { format!("{who} {phrase} {thing}") };
-        ChainItem { event: record.seq, what, link }
-    }
-
-    fn actor(&self, process: &Process) -> Actor {
-        let argv = process.argv.get(..MAX_ARGV).unwrap_or(&process.argv);
-        Actor {
-            pid: process.pid,
-            exe: self.show(&process.exe),
-            argv: argv.strip_suffix(b"\0").unwrap_or(argv).split(|b| *b == 0).map(|arg| self.show(arg)).collect(),
-        }
-    }
-
-    /// Subject bytes as text that is safe to show: escaped, marker values masked.
-    fn show(&self, bytes: &[u8]) -> String {
-        let redactor = self.redactor.get_or_init(|| {
-            let values = self.assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
-            Redactor::new(values.filter(|value| value.len() >= matcher::MIN_MARKER), false, false).ok()
-        });
-        match redactor {
-            Some(redactor) => redactor.text(bytes, MAX_NAME).to_string(),
-            None => "(not shown: values cannot be masked)".to_owned(),
-        }
-    }
-
     fn writer(&self, record: &Record<'_>) -> Option<&Writer> {
         self.writers.get(&self.flow(record.object?))
     }
@@ -423,7 +207,7 @@ impl Analysis {
     fn image(&mut self, process: &Process) -> Arc<Process> {
         let kept = self.images.entry(process.key).or_insert_with(|| {
             let mut copy = process.clone();
-            copy.argv.truncate(MAX_ARGV);
+            copy.argv.truncate(claims::MAX_ARGV);
             Arc::new(copy)
         });
         Arc::clone(kept)
@@ -431,7 +215,12 @@ impl Analysis {
 
     /// What is to be said of an object by its name alone.
     fn facts(&mut self, object: &Object) -> Facts {
-        self.known.of(object, &self.paths, &self.detectors, &self.hasher)
+        let mut facts = self.known.of(object, &self.paths, &self.detectors, &self.hasher);
+        // A path that keeps nothing: what one puts in another takes out.
+        if !self.fifos.is_empty() && self.fifos.contains(&facts.flow) {
+            facts.place = Place::Local;
+        }
+        facts
     }
 
     /// The name under which lineage follows an object.
@@ -468,6 +257,7 @@ impl Observer for Analysis {
             }
             Kind::ProcessEnd => {
                 if let Some(process) = record.process {
+                    self.dumps(record);
                     self.lineage.end(process.key);
                     self.salts.forget(process.key);
                     self.peers.remove(&process.key);
@@ -491,73 +281,12 @@ impl Observer for Analysis {
         touched
     }
 
+    fn ended(&mut self) {
+        self.compare();
+    }
+
     fn findings(&mut self) -> Vec<serde_json::Value> {
         // A finding is plain strings and numbers: it always has a JSON value.
         self.take_new().iter().filter_map(|finding| serde_json::to_value(finding).ok()).collect()
-    }
-}
-
-/// How an attempt ended, as far as the event itself tells.
-fn ending(record: &Record<'_>) -> (Ending, Basis, Option<String>) {
-    if let Kind::Traffic(what) = record.kind {
-        // The gateway's results are no errors of the kernel's: what arrived, arrived; who refused said nothing, unless
-        // it was let through unread, which has the result 0.
-        let refused = what == Traffic::Refusal && record.result != Some(0);
-        let alert = record.result.filter(|_| refused).map(|alert| format!("TLS alert {}", alert.unsigned_abs()));
-        return (if refused { Ending::Failed } else { Ending::Succeeded }, Basis::LaterEvent, alert);
-    }
-    let error = |result: i64| format!("{:?}", Errno::from_raw(i32::try_from(-result).unwrap_or_default()));
-    let failed = record.result.filter(|result| *result < 0);
-    match (record.decision, failed, record.result) {
-        (Decision::Denied | Decision::Faked, failed, _) => (Ending::Refused, Basis::Decision, failed.map(error)),
-        // A connection that goes on being made in the background has not failed.
-        (_, Some(result), _) if result == -(Errno::EINPROGRESS as i64) => (Ending::Succeeded, Basis::NotObserved, None),
-        (_, Some(result), _) => (Ending::Failed, Basis::Result, Some(error(result))),
-        (_, None, Some(_)) => (Ending::Succeeded, Basis::Result, None),
-        (_, None, None) if matches!(record.kind, Kind::Layer(_)) => (Ending::Succeeded, Basis::Layer, None),
-        // What the gateway saw has arrived.
-        (_, None, None) if matches!(record.kind, Kind::ProcessImage | Kind::Traffic(_)) => {
-            (Ending::Succeeded, Basis::LaterEvent, None)
-        }
-        (_, None, None) => (Ending::Succeeded, Basis::NotObserved, None),
-    }
-}
-
-fn decision(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Allowed => "allowed",
-        Decision::Denied => "denied",
-        Decision::Faked => "faked",
-        Decision::Asked => "asked",
-    }
-}
-
-/// How bad a deed with client data of a class is. Classes without harm of their own are those
-/// that name the machine; classes of persons' and firms' secrets weigh most when they are kept
-/// or sent.
-fn severity(verb: Verb, class: Option<&str>, confidence: Confidence) -> Severity {
-    let moves = matches!(verb, Verb::Store | Verb::Transmit) && confidence > Confidence::Suspected;
-    match class {
-        Some("device") => Severity::Low,
-        Some(
-            "identity" | "contact" | "financial" | "secret" | "health" | "classified" | "communications"
-            | "infrastructure" | "fiscal",
-        ) if moves => Severity::High,
-        _ => Severity::Medium,
-    }
-}
-
-/// MITRE ATT&CK for Enterprise, version 15.
-fn attack(verb: Verb, class: Option<&str>, channel: Channel) -> Option<&'static str> {
-    match (verb, class, channel) {
-        (Verb::Collect, Some("device"), _) => Some("T1082"),
-        (Verb::Collect, Some("secret"), _) => Some("T1552.001"),
-        (Verb::Collect, Some("history"), _) => Some("T1217"),
-        (Verb::Collect, ..) => Some("T1005"),
-        (Verb::Store, ..) => Some("T1074.001"),
-        // Over what other protocol than a client would expect; else simply out.
-        (Verb::Transmit, _, Channel::Dns | Channel::Udp | Channel::Icmp | Channel::Other) => Some("T1048"),
-        (Verb::Transmit, ..) => Some("T1041"),
-        _ => None,
     }
 }

@@ -1,14 +1,18 @@
-//! When sending is suspected to be a leak though nothing of the client's was recognised in it: whoever sends had the
-//! data (or a way to it), what is sent cannot be read, and there is enough of it to be what was read. All three, or
-//! there is no suspicion: opaque bytes alone are what every program sends, and words that were read and hold no client
-//! data speak for themselves.
+//! When sending or keeping is suspected to be a leak though nothing of the client's was recognised in it: whoever does it
+//! had the data (or a way to it), what goes out cannot be read, and as much of it goes as what was read may make. All
+//! three, or there is no suspicion: opaque bytes alone are what every program sends, and words that were read and hold no
+//! client data speak for themselves.
+//!
+//! Bytes that no known format begins are a cipher's, or as good: of those a part of the data, such as a row of a
+//! table, is enough, but no more than the data itself makes. Packed ones are undone and searched, so that only many of
+//! them, which may be packed within something unknown, are held against whoever sends them.
 
 use std::collections::HashMap;
 
+use super::claims::Claim;
 use super::finding::{Channel, Confidence, Link};
-use super::lineage::Origin;
 use super::place::channel;
-use super::{Analysis, Claim, Touched, ending};
+use super::{Analysis, Touched};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Least opaque bytes to a destination: two identifiers (36 characters each) are no suspicion, three of them, or one
@@ -18,6 +22,9 @@ const LEAST: u64 = 80;
 /// packed. More than [`ENOUGH`] is never asked for: parts of the data are data.
 const SHRINK: u64 = 16;
 const ENOUGH: u64 = 4096;
+/// What is made of data by a cipher and spelled out is at most so many times as much, and a key and a head more.
+const SPELLED: u64 = 2;
+const HEAD: u64 = 512;
 /// Destinations whose bytes are counted.
 const MAX_DESTINATIONS: usize = 16_384;
 /// Shortest run of letters and digits that can be told from a word or a name.
@@ -32,7 +39,49 @@ const MANY: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Amounts {
     read: HashMap<usize, u64>,
-    opaque: HashMap<u64, u64>,
+    opaque: HashMap<u64, Unread>,
+}
+
+/// What went to one place and cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unread {
+    all: u64,
+    /// Of it, what is no text and no known format.
+    strange: u64,
+    /// Something in a known format went there: what follows may be its rest.
+    packed: bool,
+}
+
+impl Unread {
+    fn add(&mut self, bytes: &[u8]) {
+        self.packed |= is_packed(bytes);
+        let opaque = opaque(bytes) as u64;
+        self.all = self.all.saturating_add(opaque);
+        if !self.packed && !is_words(bytes) {
+            self.strange = self.strange.saturating_add(opaque);
+        }
+    }
+
+    /// Whether it may be a part of so much data, or all of it, under a cipher.
+    fn is_part_of(&self, read: u64) -> bool {
+        (LEAST..=read.saturating_mul(SPELLED).saturating_add(HEAD)).contains(&self.strange)
+    }
+}
+
+impl Amounts {
+    /// Counts bytes to a place; `None` when there are too many places.
+    fn count(&mut self, place: u64, bytes: &[u8]) -> Option<Unread> {
+        if self.opaque.len() >= MAX_DESTINATIONS && !self.opaque.contains_key(&place) {
+            return None;
+        }
+        let unread = self.opaque.entry(place).or_default();
+        unread.add(bytes);
+        Some(*unread)
+    }
+
+    fn read(&self, asset: usize) -> u64 {
+        self.read.get(&asset).copied().unwrap_or_default()
+    }
 }
 
 impl Analysis {
@@ -57,17 +106,48 @@ impl Analysis {
         if origins.iter().all(|origin| besides.contains(origin.asset)) {
             return;
         }
+        let Some(sent) = self.amounts.count(self.hasher.object(to), bytes) else { return };
+        for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
+            let read = self.amounts.read(origin.asset);
+            if sent.all >= (read / SHRINK).clamp(LEAST, ENOUGH) || sent.is_part_of(read) {
+                self.suspicion(record, touched, (to, channel), "sent what cannot be read to", origin.asset);
+            }
+        }
+    }
+
+    /// Says that what goes to a place next is packed, by a format without a beginning of its own.
+    pub(super) fn comes_packed(&mut self, to: &Object) {
         let key = self.hasher.object(to);
-        if self.amounts.opaque.len() >= MAX_DESTINATIONS && !self.amounts.opaque.contains_key(&key) {
+        if let Some(unread) = self.amounts.opaque.get_mut(&key) {
+            unread.packed = true;
+        } else if self.amounts.opaque.len() < MAX_DESTINATIONS {
+            self.amounts.opaque.insert(key, Unread { packed: true, ..Unread::default() });
+        }
+    }
+
+    /// Bytes in which no client data was found are kept on disk, and went there through the hands of somebody who had
+    /// read some: `held`, which is what this very process holds, or what was poured into the file. (What its ancestors
+    /// read counts for less: a shell reads a lot.)
+    pub(super) fn hoard(&mut self, held: AssetSet, record: &Record<'_>, touched: &mut Touched, to: &Object) {
+        let followed = |asset: &usize| self.assets.get(*asset).is_some_and(|asset| asset.class != "device");
+        let assets: Vec<usize> = held.iter().filter(followed).collect();
+        if assets.is_empty() {
             return;
         }
-        let sent = self.amounts.opaque.entry(key).or_default();
-        *sent = sent.saturating_add(opaque(bytes) as u64);
-        let sent = *sent;
-        for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
-            let read = self.amounts.read.get(&origin.asset).copied().unwrap_or_default();
-            if sent >= (read / SHRINK).clamp(LEAST, ENOUGH) {
-                self.suspicion(record, touched, (to, channel), "sent what cannot be read to", origin);
+        // What is left is counted anew: it was written before.
+        let key = self.hasher.any(("kept", record.process.is_some(), self.hasher.object(to)));
+        let Some(kept) = self.amounts.count(key, record.payload) else { return };
+        for asset in assets {
+            if kept.is_part_of(self.amounts.read(asset)) {
+                let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
+                let phrase = if record.process.is_some() {
+                    "wrote what cannot be read to"
+                } else {
+                    "has what cannot be read in"
+                };
+                let claim = Claim::of(Verb::Store, Some(asset), channel(to), phrase, &to.name, record);
+                let claim = Claim { confidence: Confidence::Suspected, link: Link::Lineage, ..claim };
+                self.claim(key, record, touched, claim);
             }
         }
     }
@@ -85,7 +165,7 @@ impl Analysis {
         let Some(process) = record.process else { return };
         for origin in self.lineage.reach(process.key) {
             if !besides.contains(origin.asset) {
-                self.suspicion(record, touched, (to, channel(to)), phrase, origin);
+                self.suspicion(record, touched, (to, channel(to)), phrase, origin.asset);
             }
         }
     }
@@ -96,37 +176,19 @@ impl Analysis {
         touched: &mut Touched,
         (to, channel): (&Object, Channel),
         phrase: &'static str,
-        origin: Origin,
+        asset: usize,
     ) {
-        let key = self.hasher.any((Verb::Transmit as u8, origin.asset, &to.name));
-        self.claim(
-            key,
-            record,
-            touched,
-            Claim {
-                verb: Verb::Transmit,
-                asset: Some(origin.asset),
-                confidence: Confidence::Suspected,
-                channel,
-                destination: Some(&to.name),
-                markers: &[],
-                link: Link::Lineage,
-                phrase,
-                thing: &to.name,
-                deed: None,
-                before: Some(origin.chain),
-                ending: ending(record),
-            },
-        );
+        let key = self.hasher.any((Verb::Transmit as u8, asset, None::<u8>, &*to.name));
+        let claim = Claim::of(Verb::Transmit, Some(asset), channel, phrase, &to.name, record);
+        let claim = Claim { confidence: Confidence::Suspected, link: Link::Lineage, ..claim };
+        self.claim(key, record, touched, claim);
     }
 }
 
 /// How many of the bytes cannot be told from chance: all of packed or encrypted ones, and in text the runs that spell
 /// such bytes out.
 fn opaque(bytes: &[u8]) -> usize {
-    let plain = bytes.iter().filter(|byte| matches!(byte, 0x20..=0x7e | b'\n' | b'\r' | b'\t')).count();
-    // Text of other alphabets is text as well.
-    if plain * 4 < bytes.len() * 3 && std::str::from_utf8(bytes).is_err() {
+    if !is_words(bytes) {
         return if is_chance(bytes, 256) { bytes.len() } else { 0 };
     }
     bytes
@@ -137,6 +199,43 @@ fn opaque(bytes: &[u8]) -> usize {
         })
         .map(<[u8]>::len)
         .sum()
+}
+
+/// Whether the bytes are text, in whatever alphabet.
+fn is_words(bytes: &[u8]) -> bool {
+    let plain = bytes.iter().filter(|byte| matches!(byte, 0x20..=0x7e | b'\n' | b'\r' | b'\t')).count();
+    plain * 4 >= bytes.len() * 3 || std::str::from_utf8(bytes).is_ok()
+}
+
+/// What files and messages begin with whose contents look like chance and are not: what is packed (and undone by the
+/// decoders), pictures, sound, and what git keeps.
+const PACKED: [&[u8]; 22] = [
+    b"\x1f\x8b",
+    b"\x78\x01",
+    b"\x78\x5e",
+    b"\x78\x9c",
+    b"\x78\xda",
+    b"\x28\xb5\x2f\xfd",
+    b"\xfd7zXZ",
+    b"BZh",
+    b"\x04\x22\x4d\x18",
+    b"PK\x03\x04",
+    b"7z\xbc\xaf",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"RIFF",
+    b"OggS",
+    b"ID3",
+    b"fLaC",
+    b"%PDF",
+    b"wOF2",
+    b"PACK",
+    b"\xfftOc",
+];
+
+fn is_packed(bytes: &[u8]) -> bool {
+    PACKED.iter().any(|magic| bytes.starts_with(magic))
 }
 
 /// Whether the bytes are spread as evenly as chance spreads as many over as large an alphabet.
@@ -185,5 +284,74 @@ mod tests {
         }
         let code = program.chunks(4096).filter(|page| opaque(page) as u64 >= LEAST).count();
         assert_eq!(code, 0, "of {} pages of a program", program.len() / 4096);
+    }
+
+    use super::super::tests::{Session, Step, file, opaque as cipher, start, step, tcp};
+    use belljar_sandbox::event::{Kind, LayerChange, Protocol, Traffic};
+
+    fn found(session: &Session, verb: Verb) -> usize {
+        session.findings().iter().filter(|finding| finding.verb == verb).count()
+    }
+
+    fn write(bytes: &[u8]) -> Step {
+        step("write", 1, file("/home/u/.cache/x")).payload(bytes)
+    }
+
+    fn sent(what: Traffic, bytes: &[u8]) -> Step {
+        let step = step("", 1, tcp("203.0.113.9:80")).kind(Kind::Traffic(what)).payload(bytes);
+        step.args([1, 0, 0, Protocol::Http1 as u64, 0, 0])
+    }
+
+    #[test]
+    fn a_row_under_a_cipher_is_suspected_and_a_key_is_not() {
+        let row = &cipher()[..110];
+        let packed = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], row].concat();
+        let much = cipher().repeat(40);
+        for (bytes, is_suspected) in
+            [(row, true), (&row[..64], false), (&packed, false), (&much, false), (&b"words ".repeat(30), false)]
+        {
+            let mut session = start();
+            session.read_customers(1);
+            session.feed(write(bytes));
+            assert_eq!(found(&session, Verb::Store) == 1, is_suspected, "{} bytes", bytes.len());
+        }
+        let mut session = start();
+        session.feed(write(row));
+        session.read_customers(2);
+        session.feed(write(row));
+        assert_eq!(
+            session.findings().len(),
+            1,
+            "who has read nothing keeps nothing, and a parent reads not what its child does"
+        );
+    }
+
+    #[test]
+    fn what_was_poured_into_a_file_and_cannot_be_read_there_is_suspected() {
+        let left = |path| step("", 0, file(path)).kind(Kind::Layer(LayerChange::Created)).payload(&cipher()[..110]);
+        let mut session = start();
+        session.read_customers(1);
+        session.feed(step("mmap", 1, file("/tmp/mapped")).args([0, 4096, 3, 1, 3, 0]));
+        session.feed(left("/tmp/other"));
+        assert_eq!(found(&session, Verb::Store), 0);
+        session.feed(left("/tmp/mapped"));
+        assert_eq!(found(&session, Verb::Store), 1);
+    }
+
+    #[test]
+    fn of_packed_bytes_it_takes_more() {
+        let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: br\r\n\r\n";
+        let row = &cipher()[..110];
+        let read = |session: &mut Session| {
+            session.feed(step("read", 1, file(super::super::tests::CUSTOMERS)).payload(vec![b'.'; 6000]));
+        };
+        let (mut bare, mut packed) = (start(), start());
+        read(&mut bare);
+        read(&mut packed);
+        bare.feed(sent(Traffic::Sent, row));
+        packed.feed(sent(Traffic::Request, head.as_bytes())).feed(sent(Traffic::Sent, row));
+        assert_eq!((found(&bare, Verb::Transmit), found(&packed, Verb::Transmit)), (1, 0));
+        packed.feed(sent(Traffic::Sent, &cipher().repeat(2)));
+        assert_eq!(found(&packed, Verb::Transmit), 1);
     }
 }

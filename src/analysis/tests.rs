@@ -7,16 +7,18 @@
 use belljar_sandbox::decoy::{Asset, Marker};
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls;
+use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::finding::{Basis, Channel, Confidence, Ending, Finding, Link, Severity};
 use super::rules::{Allow, Rules};
 use super::verdict::{Coverage, Outcome, Status};
 use super::*;
+use crate::store::Verb;
 
 pub(crate) const CUSTOMERS: &str = "/home/u/Documents/customers.csv";
 pub(crate) const MAIL: &str = "anna.berg@example.com";
-const CARD: &str = "4929123412341234";
+pub(crate) const CARD: &str = "4929123412341234";
 const TOKEN: &str = "ghp_A1b2C3d4E5f6G7h8";
 const MACHINE: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
@@ -40,34 +42,34 @@ pub(crate) fn assets() -> Vec<Asset> {
     ]
 }
 
-fn object(kind: ObjectKind, name: &str) -> Option<Object> {
+pub(crate) fn object(kind: ObjectKind, name: &str) -> Option<Object> {
     Some(Object { kind, name: name.as_bytes().into() })
 }
 
-fn file(path: &str) -> Option<Object> {
+pub(crate) fn file(path: &str) -> Option<Object> {
     object(ObjectKind::File, path)
 }
 
-fn tcp(peer: &str) -> Option<Object> {
+pub(crate) fn tcp(peer: &str) -> Option<Object> {
     object(ObjectKind::Tcp, peer)
 }
 
 /// One hand-made event.
-struct Step {
-    kind: Kind,
-    op: &'static str,
-    process: u32,
-    args: [u64; 6],
-    result: Option<i64>,
-    decision: Decision,
-    object: Option<Object>,
-    target: Option<Object>,
-    detail: Vec<u8>,
-    payload: Vec<u8>,
-    more: u64,
+pub(crate) struct Step {
+    pub(crate) kind: Kind,
+    pub(crate) op: &'static str,
+    pub(crate) process: u32,
+    pub(crate) args: [u64; 6],
+    pub(crate) result: Option<i64>,
+    pub(crate) decision: Decision,
+    pub(crate) object: Option<Object>,
+    pub(crate) target: Option<Object>,
+    pub(crate) detail: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) more: u64,
 }
 
-fn step(op: &'static str, process: u32, object: Option<Object>) -> Step {
+pub(crate) fn step(op: &'static str, process: u32, object: Option<Object>) -> Step {
     Step {
         kind: Kind::Call { abi: Abi::X86_64, nr: 0 },
         op,
@@ -84,22 +86,22 @@ fn step(op: &'static str, process: u32, object: Option<Object>) -> Step {
 }
 
 impl Step {
-    fn args(self, args: [u64; 6]) -> Self {
+    pub(crate) fn args(self, args: [u64; 6]) -> Self {
         Self { args, ..self }
     }
-    fn result(self, result: i64) -> Self {
+    pub(crate) fn result(self, result: i64) -> Self {
         Self { result: Some(result), ..self }
     }
-    fn payload(self, payload: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn payload(self, payload: impl AsRef<[u8]>) -> Self {
         Self { payload: payload.as_ref().to_vec(), ..self }
     }
-    fn detail(self, detail: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn detail(self, detail: impl AsRef<[u8]>) -> Self {
         Self { detail: detail.as_ref().to_vec(), ..self }
     }
-    fn target(self, target: Option<Object>) -> Self {
+    pub(crate) fn target(self, target: Option<Object>) -> Self {
         Self { target, ..self }
     }
-    fn kind(self, kind: Kind) -> Self {
+    pub(crate) fn kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
     }
     fn denied(self) -> Self {
@@ -114,8 +116,8 @@ pub(crate) struct Session {
     pub(crate) last: Touched,
 }
 
-const READ_ONLY: [u64; 6] = [0; 6];
-const CREATE: [u64; 6] = [0, 0, 0o1101, 0, 0, 0];
+pub(crate) const READ_ONLY: [u64; 6] = [0; 6];
+pub(crate) const CREATE: [u64; 6] = [0, 0, 0o1101, 0, 0, 0];
 
 impl Session {
     fn new(rules: Rules) -> Self {
@@ -126,7 +128,7 @@ impl Session {
         session
     }
 
-    fn feed(&mut self, step: Step) -> &mut Self {
+    pub(crate) fn feed(&mut self, step: Step) -> &mut Self {
         self.seq += 1;
         let process = Process {
             key: ProcessKey(step.process),
@@ -147,7 +149,7 @@ impl Session {
         };
         let record = Record {
             seq: self.seq,
-            time_ns: self.seq,
+            time_ns: self.seq * 1_000_000_000,
             witness: Witness::Notify,
             kind,
             call,
@@ -171,12 +173,12 @@ impl Session {
         self
     }
 
-    fn read_customers(&mut self, process: u32) -> &mut Self {
+    pub(crate) fn read_customers(&mut self, process: u32) -> &mut Self {
         self.feed(step("openat", process, file(CUSTOMERS)).args(READ_ONLY));
         self.feed(step("read", process, file(CUSTOMERS)).payload(format!("id,mail\n1,{MAIL},{CARD}\n")))
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         self.analysis.ledger.all()
     }
 
@@ -189,7 +191,7 @@ impl Session {
     }
 }
 
-fn start() -> Session {
+pub(crate) fn start() -> Session {
     Session::new(Rules::default())
 }
 
@@ -348,7 +350,7 @@ fn loopback_and_unix_sockets_do_not_leave_the_machine() {
 }
 
 /// Bytes like those of a cipher.
-fn opaque() -> Vec<u8> {
+pub(crate) fn opaque() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::repeat_with(|| {
         state ^= state << 13;

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use belljar_sandbox::event::{ObjectKind, Protocol, Traffic};
+use belljar_sandbox::event::{ObjectKind, ProcessKey, Protocol, Traffic};
 
-use super::finding::{Basis, Channel, Confidence, Ending, Link};
 use super::encoding::Path;
+use super::finding::Channel;
 use super::matcher::{Direction, Hit, Hits};
-use super::{Analysis, Claim, Touched, place, presented};
+use super::{Analysis, Touched, place, presented};
 use crate::store::{AssetSet, Object, Record, Verb};
 
 /// Bytes of a name before its domain from which on it is no name for people or machines any more.
@@ -23,12 +23,19 @@ const MAX_NAMES: usize = 65_536;
 const MAX_DIGESTS: usize = 256;
 /// Destinations listed that were to be spoken to in secret.
 const MAX_REFUSED: usize = 16;
+/// Bytes at either end of a message that are searched together with those of the messages before and after it: more
+/// than any pattern has.
+const EDGE: usize = 128;
+/// What the head of a request says of a body that is packed, as the gateway writes heads; not all bodies say it.
+const PACKED: &[u8] = b"\r\ncontent-encoding: ";
 
 /// What is known by the gateway's events.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Names that addresses were given out for.
     names: HashMap<IpAddr, Box<[u8]>>,
+    /// The last name asked for below each domain, by process: resolvers ask for two sorts of address.
+    asked: HashMap<u64, u64>,
     /// Connections it took.
     pub(super) connections: u64,
     /// How many of them it could not read.
@@ -45,6 +52,7 @@ impl Analysis {
     /// One event of the gateway's.
     pub(super) fn traffic(&mut self, what: Traffic, record: &Record<'_>, touched: &mut Touched) {
         self.gateway.any = true;
+        self.arrives(what, record);
         match what {
             Traffic::Connection => self.gateway.connections += 1,
             Traffic::Refusal => self.refusal(record, touched),
@@ -61,32 +69,14 @@ impl Analysis {
         touched.keep_payload |= !hits.is_empty();
         touched.assets.0 |= hits.assets().0;
         let to = record.target.map_or_else(|| self.by_name(object), Cow::Borrowed);
+        if what == Traffic::Request && memchr::memmem::find(record.payload, PACKED).is_some() {
+            self.comes_packed(&to);
+        }
         let channel = channel(what, protocol, in_tls, object);
         let phrase = if what == Traffic::Query { "asked for a name of" } else { "sent to" };
-        for asset in hits.assets().iter() {
-            self.imply(asset, hits.of(asset), record, touched);
-            let before = self.origin(record, asset);
-            let claim = |verb, phrase, before| Claim {
-                verb,
-                asset: Some(asset),
-                confidence: Confidence::Proven,
-                channel,
-                destination: Some(&to.name),
-                markers: hits.of(asset),
-                link: Link::Content,
-                phrase,
-                thing: &to.name,
-                deed: None,
-                before,
-                // It arrived.
-                ending: (Ending::Succeeded, Basis::LaterEvent, None),
-            };
-            let key = self.hasher.any((Verb::Transmit as u8, asset, &to.name));
-            self.claim(key, record, touched, claim(Verb::Transmit, phrase, before.clone()));
-            if what == Traffic::Credential {
-                let key = self.hasher.any((Verb::Use as u8, asset, &to.name));
-                self.claim(key, record, touched, claim(Verb::Use, "presented it to", before));
-            }
+        self.contents(Verb::Transmit, &hits, record, touched, (&to.name, channel), phrase);
+        if what == Traffic::Credential {
+            self.contents(Verb::Use, &hits, record, touched, (&to.name, channel), "presented it to");
         }
         // What can be no mere question: no name at all, or one that is longer than anybody's.
         let domain = record.target.map_or(0, |target| target.name.len());
@@ -123,6 +113,11 @@ impl Analysis {
             self.matcher.scan(record.payload, &mut hits);
             let domain = record.target.map_or(&b""[..], |target| &target.name);
             let carried = record.payload.strip_suffix(domain).unwrap_or(record.payload);
+            let asked = self.hasher.any(("asked", process, domain));
+            let name = self.hasher.any(carried);
+            if self.gateway.asked.len() < MAX_NAMES && self.gateway.asked.insert(asked, name) == Some(name) {
+                return hits;
+            }
             let joined: Vec<u8> = carried.iter().copied().filter(|byte| *byte != b'.').collect();
             let stream = self.hasher.any(("dns", domain));
             self.matcher.scan_stream((process, stream, Direction::Out), &joined, true, &mut hits);
@@ -135,9 +130,11 @@ impl Analysis {
             let whole = record.payload_len == record.payload.len() as u64;
             let key = (process, self.hasher.any(("connection", record.args[0])), Direction::Out);
             self.matcher.scan_stream(key, record.payload, whole, &mut hits);
-            if what == Traffic::Request {
+            match what {
                 // Its body comes next.
-                self.matcher.begin(key);
+                Traffic::Request => self.matcher.begin(key),
+                Traffic::Sent => self.join(process, whole, record, &mut hits),
+                _ => {}
             }
             self.try_salts(record, Direction::Out, &mut hits);
         }
@@ -149,6 +146,20 @@ impl Analysis {
             }
         }
         hits
+    }
+
+    /// Messages to one place are put together again, too: each may be a request or a connection of its own.
+    fn join(&mut self, process: ProcessKey, whole: bool, record: &Record<'_>, hits: &mut Hits) {
+        let Some(to) = record.target.or(record.object) else { return };
+        let key = (process, self.hasher.any(("messages", &to.name)), Direction::Out);
+        let bytes = record.payload;
+        if whole && bytes.len() <= 2 * EDGE {
+            self.matcher.scan_stream(key, bytes, true, hits);
+        } else {
+            self.matcher.scan_stream(key, bytes.get(..EDGE).unwrap_or(bytes), false, hits);
+            let tail = bytes.get(bytes.len().saturating_sub(EDGE)..).unwrap_or_default();
+            self.matcher.scan_stream(key, tail, whole, hits);
+        }
     }
 
     /// Remembers which addresses were given out for a name: the detail has them behind type and answer.
@@ -189,5 +200,62 @@ fn channel(what: Traffic, protocol: Option<Protocol>, in_tls: bool, object: &Obj
         (Some(Protocol::Udp | Protocol::Quic), _) => Channel::Udp,
         _ if object.kind == ObjectKind::Udp => Channel::Udp,
         _ => Channel::Tcp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belljar_sandbox::event::Kind;
+
+    use super::super::finding::{Confidence, Finding};
+    use super::super::tests::{CARD, MAIL, Session, Step, object, start, step, tcp};
+    use super::*;
+
+    fn transmissions(session: &Session) -> Vec<Finding> {
+        session.findings().into_iter().filter(|finding| finding.verb == Verb::Transmit).collect()
+    }
+
+    fn sent(connection: u64, peer: &str, bytes: &[u8]) -> Step {
+        let step = step("", 1, tcp(peer)).kind(Kind::Traffic(Traffic::Sent)).payload(bytes);
+        step.args([connection, 0, 0, Protocol::Http1 as u64, 0, 0])
+    }
+
+    #[test]
+    fn a_value_in_many_requests_is_put_together() {
+        for size in 1..MAIL.len() {
+            let (mut session, mut control) = (start(), start());
+            for (n, part) in MAIL.as_bytes().chunks(size).enumerate() {
+                session.feed(sent(n as u64, "203.0.113.9:80", part));
+                control.feed(sent(n as u64, &format!("203.0.113.{}:80", n % 2), part));
+            }
+            let [finding] = transmissions(&session).try_into().expect("one");
+            assert_eq!((finding.confidence, finding.channel), (Confidence::Proven, Channel::Http), "{size}");
+            assert!(transmissions(&control).is_empty(), "{size}");
+        }
+        // At the end of a long one and the beginning of the next, but not over what lies between.
+        let (head, tail) = MAIL.as_bytes().split_at(9);
+        let long = [&vec![b'.'; 5000], head].concat();
+        let next = [tail, &vec![b'.'; 5000]].concat();
+        let mut session = start();
+        session.feed(sent(1, "203.0.113.9:80", &long)).feed(sent(2, "203.0.113.9:80", &next));
+        assert_eq!(transmissions(&session).len(), 1);
+        let torn = [head, &vec![b'.'; 5000], tail].concat();
+        let mut session = start();
+        session.feed(sent(1, "203.0.113.9:80", &torn));
+        assert!(transmissions(&session).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_is_asked_for_twice_counts_once() {
+        let ask = |name: &str| {
+            let step = step("", 1, object(ObjectKind::Udp, "10.20.0.1:53")).kind(Kind::Traffic(Traffic::Query));
+            step.target(object(ObjectKind::Other, "vendor.example")).payload(name)
+        };
+        let mut session = start();
+        for part in CARD.as_bytes().chunks(5) {
+            let name = format!("{}.t.vendor.example", String::from_utf8_lossy(part));
+            session.feed(ask(&name)).feed(ask(&name));
+        }
+        assert_eq!(transmissions(&session).len(), 1);
     }
 }

@@ -137,6 +137,7 @@ pub fn run(
     while let Some(alone) = ingest.waiting.pop_if(|_, _, _| true) {
         ingest.alone(&alone, observer, writer);
     }
+    observer.ended();
     ingest.findings(observer, writer);
     ingest.write(writer, Writer::flush);
     let mut totals = ingest.counter.totals();

@@ -20,6 +20,9 @@ pub trait Observer {
     /// are empty: they become what is returned.
     fn observe(&mut self, record: &Record<'_>) -> Touched;
 
+    /// There will be no further event: what only the whole shows can be said now.
+    fn ended(&mut self) {}
+
     /// Findings made since the last call, one JSON value each; ingest appends them to
     /// `findings.jsonl` after the events that they rest on.
     fn findings(&mut self) -> Vec<serde_json::Value> {

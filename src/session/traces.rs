@@ -40,6 +40,10 @@ impl Observer for Watched {
         self.analysis.observe(record)
     }
 
+    fn ended(&mut self) {
+        self.analysis.ended();
+    }
+
     fn findings(&mut self) -> Vec<serde_json::Value> {
         self.analysis.findings()
     }

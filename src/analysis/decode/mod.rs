@@ -15,6 +15,7 @@ mod escapes;
 mod lz4;
 mod protocol;
 mod radix;
+mod sqlite;
 mod zip;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ use escapes::{Sort, Unescape};
 use lz4::Lz4;
 use protocol::{Chunked, Frames};
 use radix::Alphabet;
+use sqlite::Sqlite;
 use zip::Zip;
 
 /// Bytes that a decoder may give at a time.
@@ -343,7 +345,9 @@ impl Node {
         let first = head.first().copied().unwrap_or_default();
         let deflate = may_be_deflate(&head).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
         let brotli = Brotli::new(first).map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
-        for (encoding, decoder) in [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli)] {
+        let sqlite = head.starts_with(sqlite::MAGIC).then(|| Box::<Sqlite>::default() as Box<dyn Decoder>);
+        let decoders = [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli), (Encoding::Sqlite, sqlite)];
+        for (encoding, decoder) in decoders {
             let Some(decoder) = decoder else { continue };
             let mut open = Open { decoder, node: Self::inside(self.path.and(encoding)) };
             let head = head.get(..before).unwrap_or_default();
