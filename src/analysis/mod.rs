@@ -30,6 +30,7 @@ mod placed;
 mod presented;
 pub mod rules;
 mod salts;
+mod sealed;
 mod search;
 mod streams;
 mod suspicion;

@@ -1,10 +1,12 @@
 //! Searches the payloads of events as what they are: parts of streams, or pieces of a file at their places.
 
-use belljar_sandbox::event::{Abi, Kind};
+use belljar_sandbox::event::{Abi, Kind, ObjectKind};
 
-use super::Analysis;
 use super::matcher::{Direction, Hits};
+use super::place::{Place, place};
 use super::salts::Salts;
+use super::sealed::is_sealed;
+use super::{Analysis, sealed};
 use crate::store::{AssetSet, Object, Record};
 
 impl Analysis {
@@ -17,6 +19,13 @@ impl Analysis {
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
             let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
             let key = (process, stream, direction);
+            let is_tcp = object.is_some_and(|to| to.kind == ObjectKind::Tcp && place(to) == Place::Remote);
+            if is_tcp && direction == Direction::Out && self.gateway.any && is_sealed(record.payload) {
+                // What goes before it and behind it is not one.
+                let head = record.payload.get(..sealed::HEAD_LENGTH).unwrap_or(record.payload);
+                self.matcher.scan_stream(key, head, false, &mut hits);
+                return hits;
+            }
             if let Some(at) = placed_at(record) {
                 self.matcher.scan_at(key, at, record.payload, &mut hits);
             } else {
