@@ -11,8 +11,6 @@ pub(super) const QUIET: usize = 4096;
 const TEXT: usize = 24;
 /// Longest escape that is understood.
 const LONGEST: usize = 12;
-/// Bytes that are looked at together for signs.
-const PART: usize = 16;
 
 /// A sort of escapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub(super) enum Sort {
 impl Sort {
     pub(super) const ALL: [Self; 4] = [Self::Percent, Self::Backslash, Self::Reference, Self::Quoted];
 
-    const fn sign(self) -> u8 {
+    fn sign(self) -> u8 {
         match self {
             Self::Percent => b'%',
             Self::Backslash => b'\\',
@@ -46,41 +44,24 @@ impl Sort {
         }
     }
 
-    /// Whether `rest` begins with an escape that can hide part of a value.
-    fn begins(self, rest: &[u8]) -> bool {
-        let hides = match (self, self.undo(rest, true)) {
-            // An equals sign before two digits is in every address of a page: only where two
-            // follow each other, or what is meant is one, or a line is broken.
-            (Self::Quoted, Undone::Is(length, _)) => {
-                length < 4 && rest.get(1).is_some_and(|byte| matches!(byte, b'\r' | b'\n'))
-                    || rest.starts_with(b"=3D")
-                    || length == 3
-                        && matches!(rest.get(3..).map(|next| self.undo(next, true)), Some(Undone::Is(3, _)))
-            }
-            (_, Undone::Is(..)) => true,
-            _ => false,
-        };
-        hides && is_text(rest.get(..TEXT).unwrap_or(rest))
-    }
-
-    /// Where the first escape of each sort begins that can hide part of a value.
-    pub(super) fn first_of_each(bytes: &[u8]) -> [Option<usize>; Self::ALL.len()] {
-        let mut first = [None; Self::ALL.len()];
-        for (number, part) in bytes.chunks(PART).enumerate() {
-            // All of a part at once: most have no sign.
-            if !part.iter().fold(false, |any, byte| any | is_sign(*byte)) {
-                continue;
-            }
-            for (at, byte) in part.iter().enumerate().filter(|(_, byte)| is_sign(**byte)) {
-                let at = number * PART + at;
-                for (sort, first) in Self::ALL.into_iter().zip(&mut first).filter(|(sort, _)| sort.sign() == *byte) {
-                    if first.is_none() && sort.begins(bytes.get(at..).unwrap_or_default()) {
-                        *first = Some(at);
-                    }
+    /// Where the first escape begins that can hide part of a value.
+    pub(super) fn first(self, bytes: &[u8]) -> Option<usize> {
+        memchr::memchr_iter(self.sign(), bytes).find(|at| {
+            let rest = bytes.get(*at..).unwrap_or_default();
+            let hides = match (self, self.undo(rest, true)) {
+                // An equals sign before two digits is in every address of a page: only where two
+                // follow each other, or what is meant is one, or a line is broken.
+                (Self::Quoted, Undone::Is(length, _)) => {
+                    length < 4 && rest.get(1).is_some_and(|byte| matches!(byte, b'\r' | b'\n'))
+                        || rest.starts_with(b"=3D")
+                        || length == 3
+                            && matches!(rest.get(3..).map(|next| self.undo(next, true)), Some(Undone::Is(3, _)))
                 }
-            }
-        }
-        first
+                (_, Undone::Is(..)) => true,
+                _ => false,
+            };
+            hides && is_text(rest.get(..TEXT).unwrap_or(rest))
+        })
     }
 
     /// Understands the escape that `bytes` begin with; `end` when there are no more.
@@ -126,13 +107,6 @@ impl Sort {
             Self::Reference => reference(bytes, short(LONGEST)),
         }
     }
-}
-
-const fn is_sign(byte: u8) -> bool {
-    (byte == Sort::Percent.sign())
-        | (byte == Sort::Backslash.sign())
-        | (byte == Sort::Reference.sign())
-        | (byte == Sort::Quoted.sign())
 }
 
 /// A character reference: numbers, and the five names that XML has, too.

@@ -411,8 +411,7 @@ impl Node {
             return;
         }
         let edge = Edge::new(&self.trace, bytes, EDGE);
-        let (over, here) = (Sort::first_of_each(edge.bytes()), Sort::first_of_each(bytes));
-        for ((sort, over), here) in Sort::ALL.into_iter().zip(over).zip(here) {
+        for sort in Sort::ALL {
             let open = self.deep.as_mut().and_then(|deep| {
                 let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
                 Some(deep.texts.swap_remove(at).1)
@@ -420,12 +419,11 @@ impl Node {
             let mut text = if let Some(text) = open {
                 text
             } else {
-                let over = over.and_then(|at| edge.bytes().get(at..));
-                let Some(escape) = over.or(here.and_then(|at| bytes.get(at..))) else { continue };
+                let Some(encoding) = Self::escaped(sort, &edge, bytes) else { continue };
                 if !self.may_open(context) {
                     return;
                 }
-                let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(sort.encoding(escape))) };
+                let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
                 let mut text = Text { unescape: Unescape::new(sort), node };
                 // What came before stands there as it is: told already, but a value may go on.
                 let muted = std::mem::replace(&mut context.muted, true);
@@ -438,6 +436,13 @@ impl Node {
                 self.deep().texts.push((sort, text));
             }
         }
+    }
+
+    /// Which encoding an escape in these bytes, or over their beginning, is of.
+    fn escaped(sort: Sort, edge: &Edge, bytes: &[u8]) -> Option<Encoding> {
+        let begins = |bytes: &[u8]| Some(sort.encoding(bytes.get(sort.first(bytes)?..)?));
+        let over = if edge.before > 0 { begins(edge.bytes()) } else { None };
+        over.or_else(|| begins(bytes))
     }
 }
 
