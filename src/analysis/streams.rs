@@ -40,11 +40,13 @@ impl Analysis {
     /// Tries what looks like digests with salts that the process had before, and remembers the payload.
     pub(super) fn try_salts(&mut self, record: &Record<'_>, direction: Direction, hits: &mut Hits) {
         let Some(process) = record.process.map(|process| process.key) else { return };
-        if direction == Direction::Out && Salts::may_hold(record.payload) {
-            let mut held = AssetSet::default();
+        let mut held = AssetSet::default();
+        if direction == Direction::Out {
             for origin in self.lineage.reach(process) {
                 held.insert(origin.asset);
             }
+        }
+        if held.0 != 0 && Salts::may_hold(record.payload) {
             self.salts.search(process, record.payload, held, &self.assets, hits);
             hits.settle();
         }

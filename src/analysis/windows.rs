@@ -17,6 +17,10 @@ const STRIDE: usize = SHORTEST + 1 - WINDOW;
 /// Bits of the table: 256 KiB, half of a core's second cache.
 const FILTER_BITS: u32 = 21;
 const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
+/// Bits of a second table that is asked where the first says yes: 128 KiB beside it. The tables
+/// behind both lie further away than all that is asked here takes.
+const AGAIN_BITS: u32 = 20;
+const AGAIN_WORDS: usize = 1 << (AGAIN_BITS - 6);
 /// Neighbouring bits of the filter that share a bucket, as a power of two.
 const BUCKET_SHIFT: u32 = 4;
 const BUCKETS: usize = 1 << (FILTER_BITS - BUCKET_SHIFT);
@@ -31,6 +35,8 @@ const BLOCK_BYTES: usize = BLOCK * STRIDE + 1;
 
 /// An odd number that spreads a window over the table (Knuth's multiplicative hashing).
 const SPREAD: u32 = 0x9e37_79b1;
+/// Another, for the second table (Appleby's MurmurHash3 mixes with it).
+const SPREAD_AGAIN: u32 = 0x85eb_ca6b;
 
 #[derive(Clone, Copy, Debug)]
 struct Pattern {
@@ -60,6 +66,8 @@ pub(super) struct Index {
     patterns: Vec<Pattern>,
     bytes: Vec<u8>,
     filter: Box<[u64]>,
+    /// Asked where the filter says yes, before the larger tables below.
+    again: Box<[u64]>,
     /// Where each bucket begins among the entries.
     starts: Box<[u32]>,
     entries: Vec<Entry>,
@@ -108,10 +116,13 @@ impl Builder {
             }
         }
         let mut filter = vec![0_u64; FILTER_WORDS].into_boxed_slice();
+        let mut again = vec![0_u64; AGAIN_WORDS].into_boxed_slice();
         let mut starts = vec![0_u32; BUCKETS + 1].into_boxed_slice();
         for entry in &all {
             let (word, [a, b]) = place(entry.window);
             filter[word] |= 1 << a | 1 << b;
+            let (word, bit) = again_place(entry.window);
+            again[word] |= 1 << bit;
             if let Some(count) = starts.get_mut(bucket(entry.window) + 1) {
                 *count += 1;
             }
@@ -122,7 +133,7 @@ impl Builder {
             *start = total;
         }
         all.sort_by_key(|entry| bucket(entry.window));
-        Index { patterns, bytes, filter, starts, entries: all }
+        Index { patterns, bytes, filter, again, starts, entries: all }
     }
 }
 
@@ -153,6 +164,10 @@ impl Index {
     /// whether the bytes end within one.
     fn compare(&self, bytes: &[u8], at: usize, found: &mut impl FnMut(usize, usize, usize)) -> bool {
         let Some(window) = bytes.get(at..).and_then(window) else { return false };
+        let (word, bit) = again_place(window);
+        if self.again.get(word).is_none_or(|word| word >> bit & 1 == 0) {
+            return false;
+        }
         let bucket = bucket(window);
         let range = self.starts.get(bucket).zip(self.starts.get(bucket + 1));
         let entries = range.and_then(|(low, high)| self.entries.get(*low as usize..*high as usize));
@@ -229,6 +244,12 @@ fn window(bytes: &[u8]) -> Option<u32> {
 fn place(window: u32) -> (usize, [u32; 2]) {
     let hash = window.wrapping_mul(SPREAD);
     ((hash >> (32 - FILTER_BITS + 6)) as usize % FILTER_WORDS, [hash >> 11 & 63, hash >> 5 & 63])
+}
+
+/// Word and bit of the second filter.
+fn again_place(window: u32) -> (usize, u32) {
+    let hash = window.wrapping_mul(SPREAD_AGAIN);
+    ((hash >> (32 - AGAIN_BITS + 6)) as usize % AGAIN_WORDS, hash >> (32 - AGAIN_BITS) & 63)
 }
 
 fn bucket(window: u32) -> usize {
