@@ -248,6 +248,14 @@ impl Matcher {
         }
     }
 
+    /// Says that nothing more comes of a stream: what is open in it has ended.
+    pub fn end(&mut self, key: StreamKey) {
+        if let Some(stream) = self.young.get_mut(&key).or(self.old.get_mut(&key)) {
+            self.held = self.held.saturating_sub(stream.node.weight());
+            stream.node.close();
+        }
+    }
+
     /// Makes room, and counts a stream that is used again as young.
     fn rejuvenate(&mut self, key: StreamKey) {
         if self.young.contains_key(&key) {
@@ -354,6 +362,16 @@ mod tests {
         hits.clear();
         matcher.scan_stream(KEY, b"A77", true, &mut hits);
         assert!(hits.is_empty(), "a value is found once");
+    }
+
+    #[test]
+    fn what_has_ended_holds_nothing() {
+        let mut matcher = matcher();
+        let packed = zstd::encode_all(&b"whatever"[..], 3).expect("memory");
+        matcher.scan_stream(KEY, &packed[..packed.len() - 2], true, &mut Hits::default());
+        assert!(matcher.held() > 0);
+        matcher.end(KEY);
+        assert_eq!(matcher.held(), 0);
     }
 
     #[test]

@@ -13,7 +13,8 @@ impl Analysis {
     /// Searches the payload as the next part of a stream.
     pub(super) fn search(&mut self, record: &Record<'_>, object: Option<&Object>, direction: Direction) -> Hits {
         let mut hits = self.none();
-        if !record.payload.is_empty() {
+        let at_end = direction == Direction::In && record.result == Some(0);
+        if !record.payload.is_empty() || at_end {
             let process = record.process.map(|process| process.key).unwrap_or_default();
             // The bytes of a connection, and what they mean, are two streams.
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
@@ -24,6 +25,10 @@ impl Analysis {
                 // What goes before it and behind it is not one.
                 let head = record.payload.get(..sealed::HEAD_LENGTH).unwrap_or(record.payload);
                 self.matcher.scan_stream(key, head, false, &mut hits);
+                return hits;
+            }
+            if at_end {
+                self.matcher.end(key);
                 return hits;
             }
             if let Some(at) = placed_at(record) {

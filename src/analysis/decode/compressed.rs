@@ -119,6 +119,7 @@ impl Decoder for Zstd {
 /// brotli.
 pub(super) struct Brotli {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
+    window_log: u32,
     total: usize,
 }
 
@@ -135,7 +136,7 @@ impl Brotli {
         };
         let alloc = StandardAlloc::default;
         (window <= BROTLI_WINDOW_LOG)
-            .then(|| Self { state: Box::new(BrotliState::new(alloc(), alloc(), alloc())), total: 0 })
+            .then(|| Self { state: Box::new(BrotliState::new(alloc(), alloc(), alloc())), window_log: window, total: 0 })
     }
 }
 
@@ -164,7 +165,7 @@ impl Decoder for Brotli {
 
     fn weight(&self) -> usize {
         // The window, twice while it grows.
-        2 << BROTLI_WINDOW_LOG
+        2 << self.window_log
     }
 }
 

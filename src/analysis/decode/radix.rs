@@ -154,13 +154,15 @@ impl Alphabet {
 
     /// What undoes a run that begins with these characters.
     pub(super) fn decoder(self, head: &[u8]) -> Option<(Encoding, Box<dyn Decoder>)> {
-        let common = head.iter().fold(u8::MAX, |common, byte| common & class(*byte));
+        let common = || head.iter().fold(u8::MAX, |common, byte| common & class(*byte));
         match self {
             Self::Hex => Some((Encoding::Hex, Box::new(Radix::new(4)))),
-            // Hexadecimal digits are undone for themselves.
-            Self::Base64 if common & HEX != 0 => None,
-            Self::Base64 if common & (UPPER32 | LOWER32) != 0 => Some((Encoding::Base32, Box::new(Radix::new(5)))),
-            Self::Base64 => Some((Encoding::Base64, Box::new(Radix::new(6)))),
+            Self::Base64 => match common() {
+                // Hexadecimal digits are undone for themselves.
+                common if common & HEX != 0 => None,
+                common if common & (UPPER32 | LOWER32) != 0 => Some((Encoding::Base32, Box::new(Radix::new(5)))),
+                _ => Some((Encoding::Base64, Box::new(Radix::new(6)))),
+            },
             Self::Base85 => {
                 // Of its characters nearly a third each are capitals, small letters, and neither
                 // letters nor digits; of an address, few are the first.
@@ -168,6 +170,7 @@ impl Alphabet {
                 if rare(u8::is_ascii_uppercase) || rare(u8::is_ascii_lowercase) || rare(u8::is_ascii_punctuation) {
                     return None;
                 }
+                let common = common();
                 let sorts = [(IN_RFC1924, RFC1924), (IN_Z85, Z85)];
                 let (_, alphabet) = sorts.into_iter().find(|(class, _)| common & class != 0)?;
                 Some((Encoding::Base85, Box::new(Base85::new(alphabet))))
