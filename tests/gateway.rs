@@ -15,58 +15,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Lab, Privilege, Recorded};
-use serde_json::Value;
-
-/// Whether a program is there; the test fails where it is not.
-fn need(program: &str, package: &str) {
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output().expect("sh runs");
-    assert!(found.status.success(), "`{program}` is missing: apt-get install {package}");
-}
-
-fn record(lab: &Lab, script: &str) -> Recorded {
-    let recorded = lab.record(&["--seed", "4711", "--timeout", "4m"], &["sh", "-c", script]);
-    assert!(recorded.report.is_some(), "no report: {}", recorded.stderr);
-    recorded
-}
-
-fn screen(recorded: &Recorded) -> String {
-    let cast = std::fs::read_to_string(recorded.bundle.join("terminal.cast")).expect("a cast");
-    cast.lines()
-        .skip(1)
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|event| event[2].as_str().map(str::to_owned))
-        .collect::<String>()
-        .replace('\r', "")
-}
-
-fn count(lab: &Lab, recorded: &Recorded, filter: &str) -> usize {
-    lab.events(&recorded.bundle, filter).len()
-}
-
-/// What must be seen of a client: a filter, and how often at least.
-fn expect(lab: &Lab, recorded: &Recorded, filters: &[&str]) {
-    for filter in filters {
-        assert!(
-            count(lab, recorded, filter) > 0,
-            "nothing matches `{filter}` ({:?}); screen:\n{}",
-            lab.privilege(),
-            screen(recorded)
-        );
-    }
-}
+use common::{Lab, Privilege, need};
 
 #[test]
 fn clients_of_the_web_are_answered_and_read() {
-    for (program, package) in
-        [("curl", "curl"), ("wget", "wget"), ("python3", "python3"), ("openssl", "openssl"), ("git", "git")]
-    {
-        need(program, package);
-    }
+    need(&[("curl", "curl"), ("wget", "wget"), ("python3", "python3"), ("openssl", "openssl"), ("git", "git")]);
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);
-        let recorded = record(
-            &lab,
+        let recorded = lab.script(
+            &[],
             r#"
 curl -sS https://h2.example.com/v1/a -d said=curl-two; echo " curl2 $?"
 curl -sS --http1.1 https://h1.example.com/v1/a -d said=curl-one; echo " curl1 $?"
@@ -81,14 +38,14 @@ echo | openssl s_client -connect ossl.example.com:443 -servername ossl.example.c
 curl -sS --cacert /dev/null https://pinned.example.com/; echo "pinned $?"
 "#,
         );
-        let shown = screen(&recorded);
+        let shown = recorded.screen();
         for line in ["curl2 0", "curl1 0", "plain 0", "six 0", "proxy 0", "doh 0", "wget 0", "urllib 0", "git 128"] {
             assert!(shown.contains(line), "{line} ({privilege:?}):\n{shown}");
         }
         assert!(shown.contains("not found") || shown.contains("Repository not found"), "git says why:\n{shown}");
-        expect(
-            &lab,
+        lab.expect(
             &recorded,
+            &[],
             &[
                 "op:http-request url:https://h2.example.com/v1/a protocol:h2 tls:yes method:POST proc:curl",
                 "op:sent payload~said=curl-two tls:yes target:h2.example.com:443",
@@ -115,11 +72,7 @@ curl -sS --cacert /dev/null https://pinned.example.com/; echo "pinned $?"
 
 #[test]
 fn languages_trust_the_authority() {
-    for (program, package) in
-        [("node", "nodejs"), ("npm", "npm"), ("pip", "python3-pip"), ("java", "default-jdk-headless")]
-    {
-        need(program, package);
-    }
+    need(&[("node", "nodejs"), ("npm", "npm"), ("pip", "python3-pip"), ("java", "default-jdk-headless")]);
     let privilege = Privilege::available()[0];
     let lab = Lab::new(privilege);
     std::fs::write(
@@ -135,22 +88,20 @@ public class Get { public static void main(String[] a) throws Exception {
 } }"#,
     )
     .expect("write");
-    let recorded = record(
-        &lab,
-        r#"
+    let recorded = lab.script(&[], r#"
 node -e 'require("https").get("https://node.example.com/x", r => console.log("node " + r.statusCode)).on("error", e => console.log(e))'
 java Get.java
 pip download --disable-pip-version-check --no-cache-dir no-such-package-here 2>&1 | tail -3
 cd /tmp && npm view no-such-package-here 2>&1 | grep -m1 -o E404
 "#,
     );
-    let shown = screen(&recorded);
+    let shown = recorded.screen();
     for line in ["node 200", "JKS true", "PKCS12 true", "java 200", "E404", "No matching distribution"] {
         assert!(shown.contains(line), "{line}:\n{shown}");
     }
-    expect(
-        &lab,
+    lab.expect(
         &recorded,
+        &[],
         &[
             "op:http-request target:node.example.com:443 proc:node",
             "op:http-request target:java.example.com:443 proc:java",
@@ -162,9 +113,7 @@ cd /tmp && npm view no-such-package-here 2>&1 | grep -m1 -o E404
 
 #[test]
 fn names_mail_files_and_strangers_are_heard() {
-    for (program, package) in [("dig", "bind9-dnsutils"), ("python3", "python3"), ("ping", "iputils-ping")] {
-        need(program, package);
-    }
+    need(&[("dig", "bind9-dnsutils"), ("python3", "python3"), ("ping", "iputils-ping")]);
     let script = r#"
 import smtplib, ftplib, io, socket, ssl, struct
 def attempt(name, what):
@@ -205,8 +154,8 @@ attempt("quic", quic); attempt("websocket", websocket); attempt("malformed", mal
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);
         std::fs::write(lab.work().join("talk.py"), script).expect("write");
-        let recorded = record(
-            &lab,
+        let recorded = lab.script(
+            &[],
             r#"
 python3 talk.py
 for kind in A AAAA MX TXT SRV HTTPS ANY; do dig +short +time=3 +tries=1 $kind _x._tcp.dig.example.com | head -1 | sed "s/^/$kind /"; done
@@ -214,7 +163,7 @@ dig +short +tcp +time=3 overtcp.example.com | sed 's/^/tcp /'
 dig +short -x $(dig +short back.example.com) | sed 's/^/PTR /'
 "#,
         );
-        let shown = screen(&recorded);
+        let shown = recorded.screen();
         for line in [
             "mail {}",
             "passive 226",
@@ -236,9 +185,9 @@ dig +short -x $(dig +short back.example.com) | sed 's/^/PTR /'
         ] {
             assert!(shown.contains(line), "{line:?} ({privilege:?}):\n{shown}");
         }
-        expect(
-            &lab,
+        lab.expect(
             &recorded,
+            &[],
             &[
                 r#"op:sent protocol:smtp tls:yes payload~"the letter" proc:python3*"#,
                 r#"op:credential protocol:smtp detail:"smtp anna" payload:anna:s3cret"#,
@@ -258,7 +207,7 @@ dig +short -x $(dig +short back.example.com) | sed 's/^/PTR /'
 
 #[test]
 fn a_ping_is_answered_and_recorded() {
-    need("ping", "iputils-ping");
+    need(&[("ping", "iputils-ping")]);
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);
         // As the jail's root, who may open such sockets in a network of its own.
@@ -266,11 +215,11 @@ fn a_ping_is_answered_and_recorded() {
             &["--user", "root"],
             &["sh", "-c", "ping -c 1 -W 3 198.51.100.77 | grep -c 'bytes from'; ping -6 -c 1 -W 3 2001:db8::77 | grep -c 'bytes from'"],
         );
-        let shown = screen(&recorded);
+        let shown = recorded.screen();
         assert_eq!(shown, "1\n1\n", "{privilege:?}");
-        expect(
-            &lab,
+        lab.expect(
             &recorded,
+            &[],
             &["op:packet protocol:icmp object:198.51.100.77:0", "op:packet protocol:icmp object:*2001:db8::77*"],
         );
     }
@@ -278,12 +227,12 @@ fn a_ping_is_answered_and_recorded() {
 
 #[test]
 fn the_packets_open_decrypted() {
-    need("tshark", "tshark");
-    need("curl", "curl");
+    need(&[("tshark", "tshark")]);
+    need(&[("curl", "curl")]);
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);
-        let recorded = record(
-            &lab,
+        let recorded = lab.script(
+            &[],
             "curl -sS --http1.1 https://one.example.com/secret-one -d word=alpha; \
              curl -sS --tls-max 1.2 --http1.1 https://two.example.com/secret-two; \
              curl -sS https://three.example.com/secret-three",
@@ -410,7 +359,7 @@ print("tried", tried)
             std::thread::sleep(std::time::Duration::from_millis(200));
             heard.store(0, Ordering::SeqCst);
             let recorded = lab.record(user, &["python3", "leak.py"]);
-            assert!(screen(&recorded).contains("tried"), "{}\n{}", screen(&recorded), recorded.stderr);
+            assert!(recorded.screen().contains("tried"), "{}\n{}", recorded.screen(), recorded.stderr);
             std::thread::sleep(std::time::Duration::from_millis(200));
             assert_eq!(heard.load(Ordering::SeqCst), 0, "the host heard the subject ({privilege:?}, {user:?})");
         }
@@ -444,7 +393,7 @@ content = '{"paid":false}'
              python3 -c 'import socket; print(socket.create_connection((\"203.0.113.4\", 2222), 3).recv(30))'",
         ],
     );
-    let shown = screen(&recorded);
+    let shown = recorded.screen();
     for line in [r#"{"paid":false} 402"#, "Could not resolve host: a.gone.example", "SSH-2.0-OpenSSH_9.2p1"] {
         assert!(shown.contains(line), "{line}:\n{shown}\n{}", recorded.stderr);
     }

@@ -51,10 +51,8 @@ fn record(lab: &Lab, script: &str) -> (Recorded, String) {
     let options = ["--seed", "4711", "--timeout", "5m", "--profile", "limits.toml"];
     let recorded = lab.record(&options, &["python3", "hostile.py"]);
     assert!(recorded.report.is_some(), "no report: {}", recorded.stderr);
-    let cast = std::fs::read_to_string(recorded.bundle.join("terminal.cast")).expect("a cast");
-    let lines = cast.lines().skip(1).filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let shown: String = lines.filter_map(|event| event[2].as_str().map(str::to_owned)).collect();
-    (recorded, shown.replace('\r', ""))
+    let shown = recorded.screen();
+    (recorded, shown)
 }
 
 /// What the report says was not seen.

@@ -14,8 +14,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::{Lab, Privilege, wait_until};
-use serde_json::Value;
+use common::{Lab, Privilege, screen_of, wait_until};
 
 const NAME: &str = "real.vendor.example";
 
@@ -89,14 +88,8 @@ fn record(lab: &Lab, options: &[&str], script: &str, address: &str) -> (std::pat
         call = inside;
     }
     let output = call.env("SSL_CERT_FILE", lab.work().join("real.pem")).output().expect("it runs");
-    let cast = fs::read_to_string(bundle.join("terminal.cast")).unwrap_or_default();
-    let screen: String = cast
-        .lines()
-        .skip(1)
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|event| event[2].as_str().map(str::to_owned))
-        .collect();
-    (bundle, format!("{}\n{}", screen.replace('\r', ""), String::from_utf8_lossy(&output.stderr)))
+    let screen = screen_of(&bundle);
+    (bundle, format!("{screen}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// An address of this machine that a jail can call: none of its own loopback.

@@ -234,8 +234,8 @@ fn slice(bytes: &[u8], pattern: Pattern) -> &[u8] {
 
 /// The differences of the next five bytes.
 fn window(bytes: &[u8]) -> Option<u32> {
-    let [a, b, c, d, e] = *bytes.first_chunk::<WINDOW>()?;
-    Some(u32::from_le_bytes([a, b, c, d]) ^ u32::from_le_bytes([b, c, d, e]))
+    let five = bytes.first_chunk::<WINDOW>()?;
+    Some(u32::from_le_bytes(*five.first_chunk()?) ^ u32::from_le_bytes(*five.last_chunk()?))
 }
 
 /// Which word of the filter stands for a window, and which two of its bits (Putze, Sanders and

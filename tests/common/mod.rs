@@ -108,6 +108,29 @@ pub struct Recorded {
     pub bundle: PathBuf,
 }
 
+/// What the terminal of a recording has shown.
+pub fn screen_of(bundle: &Path) -> String {
+    let cast = std::fs::read_to_string(bundle.join("terminal.cast")).expect("a cast");
+    let lines = cast.lines().skip(1).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|event| event[2].as_str().map(str::to_owned)).collect::<String>().replace('\r', "")
+}
+
+impl Recorded {
+    /// What the subject printed.
+    pub fn screen(&self) -> String {
+        screen_of(&self.bundle)
+    }
+}
+
+/// Whether programs are there, each with the package that has it; the test fails where one is not.
+pub fn need(programs: &[(&str, &str)]) {
+    for (program, package) in programs {
+        let path = format!("command -v {program} || command -v /usr/sbin/{program}");
+        let found = Command::new("sh").args(["-c", &path]).output().expect("sh runs");
+        assert!(found.status.success(), "`{program}` is missing: apt-get install {package}");
+    }
+}
+
 impl Lab {
     /// A fresh one, where belljar chooses its witness.
     pub fn new(privilege: Privilege) -> Self {
@@ -190,6 +213,26 @@ impl Lab {
             report: serde_json::from_slice(&stdout).ok(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             bundle,
+        }
+    }
+
+    /// Records a script of the shell's; it must come to a report.
+    pub fn script(&self, options: &[&str], script: &str) -> Recorded {
+        let options = [&["--seed", "4711", "--timeout", "4m"], options].concat();
+        let recorded = self.record(&options, &["sh", "-c", script]);
+        assert!(recorded.report.is_some(), "no report: {}", recorded.stderr);
+        recorded
+    }
+
+    /// What must be seen: on the subject's screen, and among the events, by filter.
+    pub fn expect(&self, recorded: &Recorded, lines: &[&str], filters: &[&str]) {
+        let shown = recorded.screen();
+        for line in lines {
+            assert!(shown.contains(line), "{line:?} ({:?}):\n{shown}\n{}", self.privilege(), recorded.stderr);
+        }
+        for filter in filters {
+            let found = self.events(&recorded.bundle, filter);
+            assert!(!found.is_empty(), "nothing matches `{filter}` ({:?}); screen:\n{shown}", self.privilege());
         }
     }
 

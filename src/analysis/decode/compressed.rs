@@ -135,8 +135,11 @@ impl Brotli {
             (_, n, _) => 17 + u32::from(n),
         };
         let alloc = StandardAlloc::default;
-        (window <= BROTLI_WINDOW_LOG)
-            .then(|| Self { state: Box::new(BrotliState::new(alloc(), alloc(), alloc())), window_log: window, total: 0 })
+        (window <= BROTLI_WINDOW_LOG).then(|| Self {
+            state: Box::new(BrotliState::new(alloc(), alloc(), alloc())),
+            window_log: window,
+            total: 0,
+        })
     }
 }
 

@@ -19,17 +19,20 @@ const BASE85: u8 = 16;
 const IN_RFC1924: u8 = 32;
 const IN_Z85: u8 = 64;
 
+#[allow(clippy::needless_bitwise_bool, reason = "many are looked at at once, without branches")]
 const fn is_hex(byte: u8) -> bool {
     (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 6)
 }
 
 /// Of either alphabet (RFC 4648, 4 and 5).
+#[allow(clippy::needless_bitwise_bool, reason = "as above")]
 const fn is_base64(byte: u8) -> bool {
     let letter = (byte.wrapping_sub(b'0') < 10) | ((byte | 0x20).wrapping_sub(b'a') < 26);
     letter | (byte == b'+') | (byte == b'/') | (byte == b'-') | (byte == b'_')
 }
 
 /// Of any base 85, without what stands around it in programs' text.
+#[allow(clippy::needless_bitwise_bool, reason = "many are looked at at once, without branches")]
 const fn is_base85(byte: u8) -> bool {
     (byte.wrapping_sub(b'!') < 94) & (byte != b'"') & (byte != b'\'') & (byte != b',') & (byte != b'\\')
 }
