@@ -22,6 +22,17 @@ use crate::store::{AssetSet, Object, Verbs};
 const SHARE: Duration = Duration::from_millis(100);
 /// How often a running recording is looked at.
 const FOLLOW: Duration = Duration::from_millis(80);
+/// How often it is asked whether the analyst still waits for something else.
+const PAUSE: Duration = Duration::from_millis(2);
+/// What is counted of every event; arguments of few.
+const LOOK: Look = Look::TIME
+    .and(Look::KIND)
+    .and(Look::PROCESS)
+    .and(Look::OBJECTS)
+    .and(Look::RESULT)
+    .and(Look::SIZE)
+    .and(Look::DECISION)
+    .and(Look::TOUCHED);
 /// Most things listed, and processes: what comes after is counted.
 const MAX_THINGS: usize = 60_000;
 const MAX_PROCESSES: usize = 50_000;
@@ -30,10 +41,27 @@ const MAX_PEERS: usize = 5_000;
 /// Rows kept of one destination.
 const MAX_ROWS: usize = 64;
 
-pub(super) fn run(dir: &Path, reader: Reader, known: &Shared<Known>, stop: &AtomicBool) {
+/// When it goes on.
+pub(super) struct When {
+    /// It is to end.
+    pub stop: Arc<AtomicBool>,
+    /// The analyst waits for something else: the processors are left to that.
+    pub wait: Arc<AtomicBool>,
+}
+
+impl When {
+    fn stopped(&self) -> bool {
+        while self.wait.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSE);
+        }
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn run(dir: &Path, reader: Reader, known: &Shared<Known>, when: &When) {
     let first = (*known.get()).clone();
     let mut index = Index { known: first, ..Index::new(Known::begin(&reader, 0)) };
-    if let Err(error) = index.run(dir, reader, known, stop) {
+    if let Err(error) = index.run(dir, reader, known, when) {
         index.known.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));
         known.set(index.known);
     }
@@ -59,28 +87,24 @@ impl Index {
         Self { known, things: HashMap::default(), processes: HashMap::default() }
     }
 
-    fn run(
-        &mut self,
-        dir: &Path,
-        mut reader: Reader,
-        known: &Shared<Known>,
-        stop: &AtomicBool,
-    ) -> Result<(), BundleError> {
-        let mut access = Access::open(dir, Look { objects: true, bytes: false, numbers: true })?;
+    fn run(&mut self, dir: &Path, mut reader: Reader, known: &Shared<Known>, when: &When) -> Result<(), BundleError> {
+        let mut access = Access::open(dir)?;
         let mut next = 0;
         let (mut shared, mut pause) = (Instant::now(), Duration::ZERO);
         loop {
             // Before the events: what comes after the last look belongs to a session that still ran.
             let running = reader.state() == State::Running;
-            let mut briefs: Vec<Brief> = Vec::new();
-            while next < access.batches() && !stop.load(Ordering::Relaxed) {
-                briefs.clear();
-                access.each_brief(next, |brief| briefs.push(*brief))?;
-                if let Some(first) = briefs.first() {
-                    Arc::make_mut(&mut self.known.starts).push((first.row, first.time_ns));
+            while next < access.batches() && !when.stopped() {
+                let Some(mut block) = access.block(next) else { break };
+                access.read(&mut block, LOOK)?;
+                let telling = |kind| matches!(kind, Some(Kind::Lost | Kind::Notice | Kind::Traffic(_)));
+                if (0..block.rows()).any(|at| telling(block.kind(at))) {
+                    access.read(&mut block, Look::ARGUMENTS)?;
                 }
-                for brief in &briefs {
-                    self.count(brief, &mut access)?;
+                Arc::make_mut(&mut self.known.starts).push((block.first(), block.time(0).unwrap_or_default()));
+                for at in 0..block.rows() {
+                    let brief = block.brief(at).ok_or_else(|| access.damaged(&block))?;
+                    self.count(&brief, &mut access)?;
                 }
                 next += 1;
                 if shared.elapsed() >= pause {
@@ -90,7 +114,7 @@ impl Index {
                 }
             }
             self.share(&access, &reader, known)?;
-            if stop.load(Ordering::Relaxed) || !running {
+            if when.stop.load(Ordering::Relaxed) || !running {
                 return Ok(());
             }
             std::thread::sleep(FOLLOW);

@@ -433,7 +433,7 @@ impl App {
     fn search_if_due(&mut self) {
         if let Some(super::bar::Changed(query)) = self.bar.take_changed() {
             self.hits = None;
-            self.recording.filter(query);
+            self.recording.filter(query, self.cursor);
             self.hits = self.recording.hits();
             self.dirty = true;
         }
