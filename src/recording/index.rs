@@ -165,10 +165,12 @@ impl Index {
             process.verbs.0 |= brief.verbs.0;
             process.denied += u64::from(denied);
         }
-        let about = brief.target.filter(|_| matches!(brief.kind, Kind::Traffic(_))).or(brief.object);
+        // What was asked of a name server is the server's: a name that is looked up is not called yet.
+        let named = matches!(brief.kind, Kind::Traffic(traffic) if traffic != Traffic::Query);
+        let about = brief.target.filter(|_| named).or(brief.object);
         self.thing(brief, about, denied, access)?;
         if let (Some(address), Some(name)) = (brief.object, brief.target)
-            && matches!(brief.kind, Kind::Traffic(_))
+            && named
             && address != name
             && let Some(thing) = self.known_thing(address, access)?
         {
@@ -255,7 +257,7 @@ impl Index {
                     }
                     peer.tls |= tls || matches!(traffic, Traffic::Hello | Traffic::Refusal);
                     match traffic {
-                        Traffic::Connection => peer.tries += 1,
+                        Traffic::Connection | Traffic::Query => peer.tries += 1,
                         Traffic::ConnectionEnd => {
                             peer.sent += brief.bytes;
                             peer.received += brief.args[4];
@@ -336,12 +338,16 @@ impl Index {
         tree
     }
 
-    /// Destinations; an address whose name is known counts under its name.
+    /// Destinations; an address whose name is known counts under its name. Sockets that called nobody are none.
     fn peers(&self) -> Vec<Peer> {
         let mut merged: HashMap<Arc<Object>, Peer> = HashMap::new();
+        let named = |thing: &Thing| thing.alias.and_then(|id| self.things.get(&id)).map(|named| &named.object);
+        // By the address alone: programs try one by a datagram socket before they call it by another.
+        let names: HashMap<&[u8], &Arc<Object>> =
+            self.things.values().filter_map(|thing| Some((&*thing.object.name, named(thing)?))).collect();
         for thing in self.things.values() {
             let Some(peer) = &thing.peer else { continue };
-            let name = thing.alias.and_then(|id| self.things.get(&id)).map_or(&thing.object, |named| &named.object);
+            let name = names.get(&*thing.object.name).copied().unwrap_or(&thing.object);
             match merged.get_mut(name) {
                 None => {
                     merged.insert(Arc::clone(name), Peer { object: Arc::clone(name), ..peer.clone() });
@@ -362,7 +368,8 @@ impl Index {
                 }
             }
         }
-        let mut peers: Vec<Peer> = merged.into_values().collect();
+        let called = |peer: &Peer| peer.tries > 0 || peer.client > 0 || peer.denied > 0 || !peer.rows.is_empty();
+        let mut peers: Vec<Peer> = merged.into_values().filter(called).collect();
         peers.sort_unstable_by_key(|peer| (peer.client == 0, peer.tries == 0, peer.first));
         peers.truncate(MAX_PEERS);
         peers
