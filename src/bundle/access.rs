@@ -244,8 +244,28 @@ impl Access {
         visit: impl FnOnce(&Record<'_>) -> T,
     ) -> Result<Option<T>, BundleError> {
         self.read(block, Look::ALL)?;
+        self.partly(block, at, visit)
+    }
+
+    /// Shows one event of a batch as far as the batch was read.
+    pub fn partly<T>(
+        &mut self,
+        block: &Block,
+        at: usize,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, BundleError> {
         let event = block.columns().and_then(|columns| columns.event(at)).ok_or_else(|| self.damaged(block))?;
         self.resolve(&event, visit)
+    }
+
+    /// The batch that holds a row, and where in it.
+    pub fn locate(&self, row: u64) -> Option<(usize, usize)> {
+        self.events.locate(row)
+    }
+
+    /// Whether a row can be shown without a batch being decoded.
+    pub fn is_at_hand(&self, row: u64) -> bool {
+        self.locate(row).is_some_and(|(index, _)| self.kept.iter().any(|(kept, _)| *kept == index))
     }
 
     /// The time of the first event of a batch.

@@ -119,11 +119,7 @@ fn lines_of_json_name_every_field_the_event_has() {
 
 #[test]
 fn csv_has_a_header_and_no_formulas() {
-    insta::assert_snapshot!(print(
-        Format::Csv,
-        &["seq", "t", "op", "object", "detail", "payload", "argv"],
-        false
-    ));
+    insta::assert_snapshot!(print(Format::Csv, &["seq", "t", "op", "object", "detail", "payload", "argv"], false));
 }
 
 #[test]

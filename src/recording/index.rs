@@ -76,15 +76,19 @@ struct Thing {
     alias: Option<u32>,
 }
 
+/// What must be the same for an event to repeat the one before: who, what, on what, with which end.
+type Doing = (u32, Kind, Option<u32>, Option<u32>, Decision, u8, Option<i64>);
+
 struct Index {
     known: Known,
+    before: Option<Doing>,
     things: HashMap<u32, Thing, RandomState>,
     processes: HashMap<u32, ProcessUse, RandomState>,
 }
 
 impl Index {
     fn new(known: Known) -> Self {
-        Self { known, things: HashMap::default(), processes: HashMap::default() }
+        Self { known, before: None, things: HashMap::default(), processes: HashMap::default() }
     }
 
     fn run(&mut self, dir: &Path, mut reader: Reader, known: &Shared<Known>, when: &When) -> Result<(), BundleError> {
@@ -129,6 +133,11 @@ impl Index {
         known.looked = brief.row + 1;
         known.histogram.add(brief.time_ns, brief.verbs, denied);
         known.denied += u64::from(denied);
+        let failed = brief.result.filter(|result| *result < 0);
+        let doing = (brief.process.0, brief.kind, brief.object, brief.target, brief.decision, brief.verbs.0, failed);
+        if self.before.replace(doing) != Some(doing) {
+            known.heads.push(brief.row);
+        }
         let client = brief.verbs.0 != 0;
         if client {
             known.client.push(brief.row);

@@ -114,6 +114,8 @@ pub struct Known {
     pub histogram: Histogram,
     /// Rows that have a verb.
     pub client: RowSet,
+    /// Rows that do not only repeat the row before: another doing, thing or outcome.
+    pub heads: RowSet,
     /// Rows that are output of the terminal, or say its size.
     pub screen: RowSet,
     /// Events by verb.
@@ -149,6 +151,7 @@ impl Known {
             starts: Arc::default(),
             histogram: Histogram::default(),
             client: RowSet::default(),
+            heads: RowSet::default(),
             screen: RowSet::default(),
             verbs: [0; 8],
             denied: 0,

@@ -5,6 +5,7 @@
 //! several times a second), so live and replay are the same code, and memory does not grow with the recording. Two
 //! threads look through it: `index` once from beginning to end, `search` for each filter. Neither is ever waited for.
 
+mod fetch;
 mod index;
 mod known;
 mod scan;
@@ -19,6 +20,7 @@ use crate::bundle::{Access, BundleError};
 use crate::query::Query;
 use crate::store::Record;
 
+pub use fetch::Fetch;
 pub(crate) use index::left;
 pub use known::{AssetUse, FileUse, Known, Peer, ProcessUse};
 pub use search::Hits;
@@ -104,6 +106,11 @@ impl Recording {
     /// Shows one event, by its row from 0.
     pub fn row<T>(&mut self, row: u64, visit: impl FnOnce(&Record<'_>) -> T) -> Result<Option<T>, BundleError> {
         self.access.row(row, visit)
+    }
+
+    /// Whether a row can be shown at once.
+    pub fn is_at_hand(&self, row: u64) -> bool {
+        self.access.is_at_hand(row)
     }
 
     /// The last row at or before this time; 0 when there is none. Times go up with rows but for events of several

@@ -109,6 +109,33 @@ impl RowSet {
         None
     }
 
+    /// Its rows without those that only repeat the row before: `heads` are the rows that do not. A row whose row before
+    /// is not in the set stays, so that of each run there is one.
+    #[must_use]
+    pub fn folded(&self, heads: &Self) -> Self {
+        let (mut out, mut before, mut last) = (Self::default(), 0, 0);
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let Some(piece) = piece else {
+                out.pieces.push(None);
+                last = 0;
+                continue;
+            };
+            let begun = heads.pieces.get(index).and_then(Option::as_ref);
+            let mut bits = vec![0; WORDS];
+            let mut len = 0;
+            for (at, (word, place)) in piece.bits.iter().zip(&mut bits).enumerate() {
+                let head = begun.and_then(|piece| piece.bits.get(at)).copied().unwrap_or_default();
+                *place = word & (head | !(word << 1 | last));
+                len += u64::from(place.count_ones());
+                last = word >> 63;
+            }
+            out.pieces.push(Some(Piece { bits: Arc::new(bits), before, len }));
+            before += len;
+        }
+        out.len = before;
+        out
+    }
+
     /// Whether the row is in it.
     pub fn contains(&self, row: u64) -> bool {
         let bit = (row % PIECE) as usize;
@@ -147,6 +174,14 @@ mod tests {
                 set.push(*row);
             }
             let rows: BTreeSet<u64> = rows;
+            // A run is shown by its first row.
+            let mut heads = RowSet::default();
+            (0..asked).step_by(3).for_each(|row| heads.push(row));
+            let folded = set.folded(&heads);
+            let first = |row: &&u64| row.is_multiple_of(3) && **row < asked || !row.checked_sub(1).is_some_and(|row| rows.contains(&row));
+            let left: Vec<u64> = rows.iter().filter(first).copied().collect();
+            prop_assert_eq!(folded.len(), left.len() as u64);
+            prop_assert!(left.iter().enumerate().all(|(rank, row)| folded.select(rank as u64) == Some(*row)));
             for set in [&set, &pieces] {
                 prop_assert_eq!(set.len(), rows.len() as u64);
                 for (rank, row) in rows.iter().enumerate() {

@@ -44,6 +44,7 @@ impl Room {
 pub(super) fn draw(app: &mut App, buf: &mut Buffer) -> Option<Position> {
     let area = buf.area;
     app.spots.clear();
+    app.lines.forget();
     if area.is_empty() {
         return None;
     }

@@ -12,6 +12,7 @@ use ratatui::layout::Rect;
 use super::action::{ACTIONS, Action, Key, Keymap, Place};
 use super::app::{App, Layer, View};
 use super::live::Live;
+use super::saved::Saved;
 use super::theme::{Palette, Theme};
 use super::{frame, layers};
 use crate::analysis::rules::Rules;
@@ -24,9 +25,16 @@ const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/recording");
 const DARK: Theme = Theme { palette: Palette::Dark, ascii: false };
 
 fn open(dir: &Path, redactor: Redactor, theme: Theme, live: Option<Arc<Live>>) -> App {
-    let mut app =
-        App::new(dir, (redactor, Redactor::plain(theme.ascii)), Rules::default(), theme, Keymap::default(), live)
-            .expect("a recording");
+    let mut app = App::new(
+        dir,
+        (redactor, Redactor::plain(theme.ascii)),
+        Rules::default(),
+        theme,
+        Keymap::default(),
+        Saved::default(),
+        live,
+    )
+    .expect("a recording");
     settle(&mut app);
     app
 }
@@ -54,9 +62,17 @@ fn demo(theme: Theme) -> App {
 }
 
 fn draw(app: &mut App, width: u16, height: u16) -> Buffer {
-    let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
-    frame::draw(app, &mut buf);
-    buf
+    loop {
+        let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
+        app.dirty = false;
+        frame::draw(app, &mut buf);
+        if !app.lines.waits() && !app.dirty {
+            return buf;
+        }
+        while app.lines.waits() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 fn text(buf: &Buffer) -> String {
