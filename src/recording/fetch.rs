@@ -37,6 +37,8 @@ struct State<T> {
     found: HashMap<u64, Option<Arc<T>>>,
     /// The order in which they were found.
     order: VecDeque<u64>,
+    /// Whether something was asked for in vain since the last frame began.
+    missed: bool,
     trouble: Option<String>,
     stop: bool,
 }
@@ -61,6 +63,7 @@ impl<T: Send + Sync + 'static> Fetch<T> {
             wanted: VecDeque::new(),
             found: HashMap::new(),
             order: VecDeque::new(),
+            missed: false,
             trouble: None,
             stop: false,
         };
@@ -86,16 +89,21 @@ impl<T: Send + Sync + 'static> Fetch<T> {
         if let Some(found) = state.found.get(&row) {
             return found.clone();
         }
-        if state.trouble.is_none() && !state.wanted.contains(&row) {
-            state.wanted.push_back(row);
-            self.place.asked.notify_one();
+        if state.trouble.is_none() {
+            state.missed = true;
+            if !state.wanted.contains(&row) {
+                state.wanted.push_back(row);
+                self.place.asked.notify_one();
+            }
         }
         None
     }
 
     /// What was asked for and not yet found is wanted no more: another frame begins.
     pub fn forget(&self) {
-        self.place.lock().wanted.clear();
+        let mut state = self.place.lock();
+        state.wanted.clear();
+        state.missed = false;
     }
 
     /// Events that were not there may be by now.
@@ -111,9 +119,10 @@ impl<T: Send + Sync + 'static> Fetch<T> {
         self.place.changed.swap(false, Ordering::Acquire)
     }
 
-    /// Whether something asked for is still being read.
+    /// Whether something that was asked for since the frame began was not there.
     pub fn waits(&self) -> bool {
-        !self.place.lock().wanted.is_empty()
+        let state = self.place.lock();
+        state.missed && state.trouble.is_none()
     }
 
     /// What ended the reading.
