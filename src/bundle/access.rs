@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use belljar_sandbox::event::{Decision, Kind, ProcessKey};
+use belljar_sandbox::event::{Authority, Decision, Kind, ProcessKey, Witness};
 use foldhash::fast::RandomState;
 
 use super::BundleError;
@@ -45,30 +45,33 @@ impl Look {
     pub const RESULT: Self = Self(1 << 4);
     /// How many bytes went with it.
     pub const SIZE: Self = Self(1 << 5);
-    /// What the sandbox answered.
-    pub const DECISION: Self = Self(1 << 6);
+    /// Who saw it, what the sandbox answered, and with what authority that is said.
+    pub const WORDS: Self = Self(1 << 6);
     /// What analysis saw in it.
     pub const TOUCHED: Self = Self(1 << 7);
     /// Raw arguments.
     pub const ARGUMENTS: Self = Self(1 << 8);
-    /// The other numbers and words of its own.
-    pub const OTHERS: Self = Self(1 << 9);
+    /// By which thread.
+    pub const THREAD: Self = Self(1 << 9);
+    /// How long it took.
+    pub const DURATION: Self = Self(1 << 10);
     /// Its payload and detail.
-    pub const BYTES: Self = Self(1 << 10);
+    pub const BYTES: Self = Self(1 << 11);
     /// All there is.
-    pub const ALL: Self = Self((1 << 11) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
 
-    const COLUMNS: [(Self, &'static [&'static str]); 11] = [
+    const COLUMNS: [(Self, &'static [&'static str]); 12] = [
         (Self::TIME, &["time_ns"]),
         (Self::KIND, &["kind", "abi", "nr"]),
         (Self::PROCESS, &["seq", "process"]),
         (Self::OBJECTS, &["object", "target"]),
         (Self::RESULT, &["result"]),
         (Self::SIZE, &["bytes"]),
-        (Self::DECISION, &["decision"]),
+        (Self::WORDS, &["witness", "decision", "authority"]),
         (Self::TOUCHED, &["verbs", "assets"]),
         (Self::ARGUMENTS, &["a0", "a1", "a2", "a3", "a4", "a5"]),
-        (Self::OTHERS, &["witness", "tid", "duration_ns", "authority"]),
+        (Self::THREAD, &["tid"]),
+        (Self::DURATION, &["duration_ns"]),
         (Self::BYTES, &["detail", "payload"]),
     ];
 
@@ -403,6 +406,21 @@ impl Block {
     /// What an event returned.
     pub fn result(&self, at: usize) -> Option<i64> {
         self.columns()?.result(at)
+    }
+
+    /// Who saw an event, what the sandbox answered, and with what authority that is said.
+    pub fn words(&self, at: usize) -> Option<(Witness, Decision, Authority)> {
+        self.columns()?.words(at)
+    }
+
+    /// By which thread an event was.
+    pub fn thread(&self, at: usize) -> Option<u32> {
+        self.columns()?.thread(at)
+    }
+
+    /// How long an event took.
+    pub fn duration(&self, at: usize) -> Option<u64> {
+        self.columns()?.duration(at)
     }
 
     /// How many bytes went with an event.

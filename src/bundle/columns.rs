@@ -207,6 +207,21 @@ impl Columns {
         option(&self.result, row)
     }
 
+    /// Who saw a row, what the sandbox answered, and with what authority that is said.
+    pub(super) fn words(&self, row: usize) -> Option<(Witness, Decision, Authority)> {
+        Some((self.witness.get(row)?, self.decision.get(row)?, self.authority.get(row)?))
+    }
+
+    /// By which thread a row was; 0 is none.
+    pub(super) fn thread(&self, row: usize) -> Option<u32> {
+        option(&self.tid, row).filter(|tid| *tid != 0)
+    }
+
+    /// How long a row took.
+    pub(super) fn duration(&self, row: usize) -> Option<u64> {
+        option(&self.duration, row)
+    }
+
     /// How many bytes went with a row.
     pub(super) fn size(&self, row: usize) -> Option<u64> {
         option(&self.bytes, row)

@@ -23,7 +23,7 @@ const LOOK: Look = Look::TIME
     .and(Look::OBJECTS)
     .and(Look::RESULT)
     .and(Look::SIZE)
-    .and(Look::DECISION)
+    .and(Look::WORDS)
     .and(Look::TOUCHED)
     .and(Look::BYTES);
 

@@ -31,7 +31,7 @@ const LOOK: Look = Look::TIME
     .and(Look::OBJECTS)
     .and(Look::RESULT)
     .and(Look::SIZE)
-    .and(Look::DECISION)
+    .and(Look::WORDS)
     .and(Look::TOUCHED);
 /// Most things listed, and processes: what comes after is counted.
 const MAX_THINGS: usize = 60_000;
@@ -228,6 +228,7 @@ impl Index {
                     assets: AssetSet::default(),
                     denied: 0,
                     left: None,
+                    left_row: 0,
                     first: brief.row,
                 });
                 file.events += 1;
@@ -237,7 +238,13 @@ impl Index {
                 match (brief.kind, category) {
                     (_, Some(Category::Read)) => file.reads = (file.reads.0 + 1, file.reads.1 + moved),
                     (_, Some(Category::Write)) => file.writes = (file.writes.0 + 1, file.writes.1 + moved),
-                    (Kind::Layer(change), _) => file.left = Some((change, brief.bytes)),
+                    (Kind::Layer(change), _) => {
+                        // Its contents may come in several events: the first tells it.
+                        if file.left.is_none() {
+                            file.left_row = brief.row;
+                        }
+                        file.left = Some((change, brief.bytes));
+                    }
                     _ => {}
                 }
             }

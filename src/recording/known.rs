@@ -93,6 +93,8 @@ pub struct FileUse {
     pub denied: u64,
     /// What was left of it on disk, and its size.
     pub left: Option<(LayerChange, u64)>,
+    /// The row that tells that.
+    pub left_row: u64,
     /// The first row about it.
     pub first: u64,
 }

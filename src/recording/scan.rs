@@ -16,6 +16,9 @@ use crate::store::{AssetSet, Object, Record, Verbs};
 /// Objects remembered; what a term says of those beyond is worked out each time.
 const OBJECTS: usize = 4 << 20;
 
+/// Most calls, outcomes and processes remembered: what is more is a recording that wants our memory.
+const MANY: usize = 1 << 16;
+
 /// What a term looks at, the cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Basis {
@@ -27,23 +30,26 @@ enum Basis {
     Process,
     /// What it acts on.
     Objects,
+    /// Who saw it, and what was answered.
+    Words,
     /// One number, and nothing else.
-    Number(Numbers),
-    /// Numbers and words of its own.
-    Own(Numbers),
+    Number(Number),
+    /// Whether it failed, and of what.
+    Failure,
+    /// Arguments.
+    Arguments,
     /// All of it.
     Whole,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Numbers {
+enum Number {
     Sequence,
     Time,
     Result,
     Size,
-    Decision,
-    Others,
-    Arguments,
+    Thread,
+    Duration,
 }
 
 impl Basis {
@@ -58,15 +64,16 @@ impl Basis {
             "op" | "category" | "abi" | "nr" => Self::Kind,
             "pid" | "key" | "parent" | "proc" | "exe" => Self::Process,
             "kind" | "object" | "target-kind" | "target" | "path" | "host" | "port" => Self::Objects,
-            "seq" => Self::Number(Numbers::Sequence),
-            "t" => Self::Number(Numbers::Time),
-            "result" => Self::Number(Numbers::Result),
-            "bytes" => Self::Number(Numbers::Size),
-            "errno" | "outcome" => Self::Own(Numbers::Result),
-            "decision" => Self::Own(Numbers::Decision),
-            "witness" | "tid" | "took" | "authority" => Self::Own(Numbers::Others),
+            "witness" | "decision" | "authority" => Self::Words,
+            "seq" => Self::Number(Number::Sequence),
+            "t" => Self::Number(Number::Time),
+            "result" => Self::Number(Number::Result),
+            "bytes" => Self::Number(Number::Size),
+            "tid" => Self::Number(Number::Thread),
+            "took" => Self::Number(Number::Duration),
+            "errno" | "outcome" => Self::Failure,
             "args" | "conn" | "protocol" | "tls" | "status" | "flag" | "signal" | "to-pid" | "request" | "mode" => {
-                Self::Own(Numbers::Arguments)
+                Self::Arguments
             }
             // Whatever else there is, and comes to be.
             _ => Self::Whole,
@@ -79,16 +86,15 @@ impl Basis {
             Self::Kind => Look::KIND,
             Self::Process => Look::PROCESS,
             Self::Objects => Look::OBJECTS,
-            Self::Number(numbers) | Self::Own(numbers) => match numbers {
-                Numbers::Sequence => Look::PROCESS,
-                Numbers::Time => Look::TIME,
-                Numbers::Result if matches!(self, Self::Number(_)) => Look::RESULT,
-                Numbers::Result => Look::RESULT.and(Look::KIND),
-                Numbers::Size => Look::SIZE,
-                Numbers::Decision => Look::DECISION,
-                Numbers::Others => Look::OTHERS,
-                Numbers::Arguments => Look::ARGUMENTS.and(Look::KIND),
-            },
+            Self::Words => Look::WORDS,
+            Self::Number(Number::Sequence) => Look::PROCESS,
+            Self::Number(Number::Time) => Look::TIME,
+            Self::Number(Number::Result) => Look::RESULT,
+            Self::Number(Number::Size) => Look::SIZE,
+            Self::Number(Number::Thread) => Look::THREAD,
+            Self::Number(Number::Duration) => Look::DURATION,
+            Self::Failure => Look::RESULT.and(Look::KIND),
+            Self::Arguments => Look::ARGUMENTS.and(Look::KIND),
             Self::Whole => Look::ALL,
         }
     }
@@ -113,6 +119,10 @@ enum Part {
 #[derive(Default)]
 struct Memory {
     kinds: HashMap<Kind, bool, RandomState>,
+    /// The few that there are.
+    words: Vec<((Witness, Decision, Authority), bool)>,
+    /// By whether it is a call, and its result.
+    failures: HashMap<(bool, Option<i64>), bool, RandomState>,
     /// By key: what it said, from which event on and until before which.
     processes: HashMap<u32, (u64, u64, bool), RandomState>,
     /// By number, as object and as target: 0 where it was not asked yet, else 1 for no and 2 for yes.
@@ -240,6 +250,9 @@ impl Memory {
         at: usize,
         context: &Context<'_>,
     ) -> Result<bool, BundleError> {
+        if self.kinds.len() + self.failures.len() + self.processes.len() > MANY {
+            *self = Self { objects: std::mem::take(&mut self.objects), ..Self::default() };
+        }
         match basis {
             Basis::Touched => {
                 let (verbs, assets) = block.touched(at);
@@ -274,16 +287,38 @@ impl Memory {
                 }
                 Ok(false)
             }
+            Basis::Words => {
+                let words = block.words(at).ok_or_else(|| access.damaged(block))?;
+                if let Some((_, says)) = self.words.iter().find(|(known, _)| *known == words) {
+                    return Ok(*says);
+                }
+                let (witness, decision, authority) = words;
+                let says = node.matches(&Record { witness, decision, authority, ..blank() }, context);
+                self.words.push((words, says));
+                Ok(says)
+            }
             Basis::Number(number) => {
                 let value = match number {
-                    Numbers::Sequence => Some(block.process(at).1.into()),
-                    Numbers::Time => block.time(at).map(i128::from),
-                    Numbers::Result => block.result(at).map(i128::from),
-                    _ => block.size(at).map(i128::from),
+                    Number::Sequence => Some(block.process(at).1.into()),
+                    Number::Time => block.time(at).map(i128::from),
+                    Number::Result => block.result(at).map(i128::from),
+                    Number::Size => block.size(at).map(i128::from),
+                    Number::Thread => block.thread(at).map(i128::from),
+                    Number::Duration => block.duration(at).map(i128::from),
                 };
                 Ok(value.is_some_and(|value| node.takes(Scalar::Int(value))))
             }
-            Basis::Own(_) => {
+            Basis::Failure => {
+                let kind = block.kind(at).ok_or_else(|| access.damaged(block))?;
+                // Successes are all the same.
+                let result = block.result(at).map(|result| result.min(0));
+                let key = (matches!(kind, Kind::Call { .. }), result);
+                Ok(*self
+                    .failures
+                    .entry(key)
+                    .or_insert_with(|| node.matches(&Record { kind, result, ..blank() }, context)))
+            }
+            Basis::Arguments => {
                 let record = block.record(at).ok_or_else(|| access.damaged(block))?;
                 Ok(node.matches(&record, context))
             }

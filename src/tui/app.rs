@@ -17,6 +17,7 @@ use super::saved::Saved;
 use super::screen::Screen;
 use super::theme::Theme;
 use super::views::events::Event;
+use super::views::left::Left;
 use crate::analysis::rules::Rules;
 use crate::bundle::{BundleError, Note, Notes, State};
 use crate::query::Context;
@@ -199,6 +200,10 @@ pub(super) struct App {
     pub bar: Bar,
     /// What it found.
     pub hits: Option<Arc<Hits>>,
+    /// The files that were planted, by path.
+    pub below: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What is left of the file that was selected last.
+    pub left: Option<Left>,
     /// Filters with names.
     pub saved: Saved,
     /// The export that goes on.
@@ -279,6 +284,8 @@ impl App {
             folded: false,
             shown: None,
             reshow: false,
+            below: BTreeMap::new(),
+            left: None,
             saved,
             export: None,
             paused: false,
@@ -561,9 +568,9 @@ impl App {
     /// How many panes of this view take keys.
     pub(super) fn panes(&self) -> usize {
         match self.view {
-            View::Overview | View::Flow | View::Network | View::Findings => 2,
+            View::Overview | View::Flow | View::Network | View::Files | View::Findings => 2,
             View::Events => 3,
-            View::Files | View::Processes | View::Terminal => 1,
+            View::Processes | View::Terminal => 1,
         }
     }
 

@@ -26,6 +26,7 @@ mod theme;
 mod update;
 mod views;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub struct Sight {
     pub config: Config,
     /// Speed of a replay.
     pub speed: f64,
+    /// The files that were planted, by path.
+    pub below: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The subject, where it lives.
     pub live: Option<Arc<Live>>,
 }
@@ -81,6 +84,7 @@ pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     let (theme, keymap) = sight.config.looks(sight.ascii);
     let saved = saved::Saved::open(sight.config.filters.clone());
     let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, saved, sight.live)?;
+    app.below = sight.below;
     app.play.speed = sight.speed.clamp(0.1, 1000.0);
     app.mouse = sight.config.mouse;
     terminal::guarded(move |pending| run(&mut app, pending))

@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 
 use super::action::{ACTIONS, Action, Key, Keymap, Place};
 use super::app::{App, Layer, View};
+use super::entries::Entry;
 use super::live::Live;
 use super::saved::Saved;
 use super::theme::{Palette, Theme};
@@ -327,6 +328,50 @@ fn what_is_shown_is_exported_masked() {
     assert!(app.export.is_none(), "nothing is overwritten");
     app.export_to("x.exe");
     assert!(app.message.as_ref().is_some_and(|(text, bad, _)| *bad && text.contains(".csv")));
+}
+
+#[test]
+fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    copy(Path::new(DEMO), dir.path());
+    let mut app = open(
+        dir.path(),
+        Redactor::new([b"ada@example.com".as_slice()].into_iter(), false, false).expect("few"),
+        DARK,
+        None,
+    );
+    let left: Vec<(usize, Vec<u8>, u64)> = (0..)
+        .zip(app.known.files.iter())
+        .filter(|(_, file)| file.left.is_some())
+        .map(|(at, file)| (at, file.object.name.to_vec(), file.left_row))
+        .collect();
+    // A regular file: directories and links have no contents.
+    let hash = |app: &mut App, row| {
+        let hash = app.recording.row(row, |record| String::from_utf8_lossy(record.detail).into_owned());
+        hash.expect("readable").filter(|hash| !hash.is_empty())
+    };
+    let found = left.into_iter().find_map(|(at, name, row)| Some((at, name, hash(&mut app, row)?)));
+    let (at, name, hash) = found.expect("something is left");
+    app.show_view(View::Files);
+    let select = |app: &mut App| {
+        app.left = None;
+        let rows = app.entries.of(View::Files);
+        app.lists[View::Files as usize][0].selected =
+            rows.iter().position(|row| *row == Entry::File(at)).expect("listed");
+        text(&draw(app, 120, 40))
+    };
+    assert!(select(&mut app).contains("has no copy"), "the demo's copies are not shipped");
+    std::fs::create_dir_all(dir.path().join("layer/files")).expect("room");
+    std::fs::write(dir.path().join("layer/files").join(hash), "same\nmail ada@example.com\n\u{1b}[2Jnew\n")
+        .expect("room");
+    app.below.insert(name.clone(), b"same\nold\n".to_vec());
+    let drawn = select(&mut app);
+    for line in ["   same", " - old", " + mail •••••••••••••••", " + \\x1b[2Jnew", "against what was planted there"]
+    {
+        assert!(drawn.contains(line), "{line}: {drawn}");
+    }
+    app.below.insert(name, b"no\0text".to_vec());
+    assert!(select(&mut app).contains("no text"));
 }
 
 #[test]

@@ -217,6 +217,7 @@ impl App {
             (View::Overview, 1) => self.known.findings.len(),
             (View::Flow | View::Findings, 1) => self.finding().map_or(0, |finding| finding.chain.len()),
             (View::Network, 1) => self.selected_peer().map_or(0, |peer| peer.rows.len()),
+            (View::Files, 1) => self.left.as_ref().map_or(0, |(_, pieces)| pieces.len()),
             (_, 0) => self.entries.of(view).len(),
             _ => 0,
         }
@@ -262,6 +263,13 @@ impl App {
             (View::Findings | View::Flow, 1) => {
                 if let Some(event) = self.finding().and_then(|finding| finding.chain.get(at)).map(|item| item.event) {
                     self.show_event(event.saturating_sub(1));
+                }
+            }
+            (View::Files, 1) => {
+                if let Some(Entry::File(at)) = self.entry()
+                    && let Some(row) = self.known.files.get(at).map(|file| file.left_row)
+                {
+                    self.show_event(row);
                 }
             }
             (View::Network, 1) => {
