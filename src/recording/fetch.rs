@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::yield_to_the_screen;
 use crate::bundle::{Access, Block, BundleError, Look};
 use crate::store::Record;
 
@@ -71,7 +70,6 @@ impl<T: Send + Sync + 'static> Fetch<T> {
             Arc::new(Place { state: Mutex::new(state), asked: Condvar::new(), changed: AtomicBool::new(false) });
         let (dir, shared, make): (PathBuf, _, Make<T>) = (dir.to_owned(), Arc::clone(&place), Box::new(make));
         let run = move || {
-            yield_to_the_screen();
             if let Err(error) = serve(&dir, &shared, &make) {
                 let mut state = shared.lock();
                 state.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));

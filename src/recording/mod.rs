@@ -44,7 +44,7 @@ impl<T> Shared<T> {
 }
 
 /// Makes this thread one of those that take what time the screen (and the subject) leave.
-fn yield_to_the_screen() {
+pub(crate) fn yield_to_the_screen() {
     // Refused, it is a little less smooth.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
 }

@@ -13,6 +13,10 @@ use crate::query::field::Scalar;
 use crate::query::{Context, Node, Query};
 use crate::store::{AssetSet, Object, Record, Verbs};
 
+/// Calls remembered: four interfaces of a thousand.
+const CALLS: usize = 4 << 10;
+/// Failures remembered (`errno` is below 4096), of calls and of what is none.
+const FAILURES: usize = 4 << 11;
 /// Objects remembered; what a term says of those beyond is worked out each time.
 const OBJECTS: usize = 4 << 20;
 
@@ -115,18 +119,42 @@ enum Part {
     },
 }
 
+/// What a term said of things with small numbers: 0 where it was not asked yet, else 1 for no and 2 for yes.
+#[derive(Default)]
+struct Table(Vec<u8>);
+
+impl Table {
+    /// What it said; of the first `size` things it is remembered.
+    fn says(&mut self, index: usize, size: usize, ask: impl FnOnce() -> bool) -> bool {
+        if self.0.len() <= index && index < size {
+            self.0.resize(size, 0);
+        }
+        match self.0.get_mut(index) {
+            Some(known @ 0) => {
+                let says = ask();
+                *known = 1 + u8::from(says);
+                says
+            }
+            Some(known) => *known == 2,
+            None => ask(),
+        }
+    }
+}
+
 /// What a term said of things.
 #[derive(Default)]
 struct Memory {
     kinds: HashMap<Kind, bool, RandomState>,
+    /// The same of calls, by interface and number.
+    calls: Table,
     /// The few that there are.
     words: Vec<((Witness, Decision, Authority), bool)>,
-    /// By whether it is a call, and its result.
-    failures: HashMap<(bool, Option<i64>), bool, RandomState>,
+    /// By whether it is a call, and how it failed, as -errno.
+    failures: Table,
     /// By key: what it said, from which event on and until before which.
     processes: HashMap<u32, (u64, u64, bool), RandomState>,
-    /// By number, as object and as target: 0 where it was not asked yet, else 1 for no and 2 for yes.
-    objects: [Vec<u8>; 2],
+    /// By number, as object and as target.
+    objects: [Table; 2],
 }
 
 /// A bit for each event of a batch.
@@ -250,7 +278,7 @@ impl Memory {
         at: usize,
         context: &Context<'_>,
     ) -> Result<bool, BundleError> {
-        if self.kinds.len() + self.failures.len() + self.processes.len() > MANY {
+        if self.kinds.len() + self.processes.len() > MANY {
             *self = Self { objects: std::mem::take(&mut self.objects), ..Self::default() };
         }
         match basis {
@@ -260,10 +288,13 @@ impl Memory {
             }
             Basis::Kind => {
                 let kind = block.kind(at).ok_or_else(|| access.damaged(block))?;
-                Ok(*self.kinds.entry(kind).or_insert_with(|| {
-                    let call = if let Kind::Call { abi, nr } = kind { lookup(abi, nr) } else { None };
-                    node.matches(&Record { kind, call, ..blank() }, context)
-                }))
+                if let Kind::Call { abi, nr } = kind {
+                    let index = (nr as usize).saturating_mul(4).saturating_add(abi as usize);
+                    let ask = || node.matches(&Record { kind, call: lookup(abi, nr), ..blank() }, context);
+                    return Ok(self.calls.says(index, CALLS, ask));
+                }
+                let ask = || node.matches(&Record { kind, ..blank() }, context);
+                Ok(*self.kinds.entry(kind).or_insert_with(ask))
             }
             Basis::Process => {
                 let (key, seq) = block.process(at);
@@ -310,13 +341,12 @@ impl Memory {
             }
             Basis::Failure => {
                 let kind = block.kind(at).ok_or_else(|| access.damaged(block))?;
-                // Successes are all the same.
+                // Successes are all the same; no result is not one of them.
                 let result = block.result(at).map(|result| result.min(0));
-                let key = (matches!(kind, Kind::Call { .. }), result);
-                Ok(*self
-                    .failures
-                    .entry(key)
-                    .or_insert_with(|| node.matches(&Record { kind, result, ..blank() }, context)))
+                let failure = result.map_or(0, |result| result.unsigned_abs().saturating_add(1)) as usize;
+                let index = failure.saturating_mul(2) + usize::from(matches!(kind, Kind::Call { .. }));
+                let ask = || node.matches(&Record { kind, result, ..blank() }, context);
+                Ok(self.failures.says(index, FAILURES, ask))
             }
             Basis::Arguments => {
                 let record = block.record(at).ok_or_else(|| access.damaged(block))?;
@@ -339,21 +369,22 @@ impl Memory {
         id: u32,
         context: &Context<'_>,
     ) -> Result<bool, BundleError> {
-        let index = id as usize;
-        let Some(said) = self.objects.get_mut(role) else { return Ok(false) };
-        if said.len() <= index && index < OBJECTS && u64::from(id) < access.objects() {
-            said.resize(access.objects().min(OBJECTS as u64) as usize, 0);
-        }
-        if let Some(known @ 1..) = said.get(index) {
-            return Ok(*known == 2);
-        }
-        let Some(object) = access.object(id)? else { return Ok(false) };
-        let pair: [Option<&Object>; 2] = if role == 0 { [Some(&object), None] } else { [None, Some(&object)] };
-        let says = node.matches(&Record { object: pair[0], target: pair[1], ..blank() }, context);
-        if let Some(place) = said.get_mut(index) {
-            *place = 1 + u8::from(says);
-        }
-        Ok(says)
+        let size = access.objects().min(OBJECTS as u64) as usize;
+        let Some(table) = self.objects.get_mut(role) else { return Ok(false) };
+        let mut read = Ok(());
+        let says = table.says(id as usize, size, || {
+            let object = match access.object(id) {
+                Ok(Some(object)) => object,
+                Ok(None) => return false,
+                Err(error) => {
+                    read = Err(error);
+                    return false;
+                }
+            };
+            let pair: [Option<&Object>; 2] = if role == 0 { [Some(&object), None] } else { [None, Some(&object)] };
+            node.matches(&Record { object: pair[0], target: pair[1], ..blank() }, context)
+        });
+        read.map(|()| says)
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::Shared;
 use super::scan::{Scan, set};
-use super::{Shared, yield_to_the_screen};
 use crate::bundle::{Access, BundleError};
 use crate::query::{Context, Query};
 use crate::store::{AssetInfo, RowSet};
@@ -81,10 +81,7 @@ impl Search {
             busy,
         });
         let (dir, shared) = (dir.to_owned(), Arc::clone(&wanted));
-        let run = move || {
-            yield_to_the_screen();
-            work(dir, &assets, &shared);
-        };
+        let run = move || work(dir, &assets, &shared);
         let worker = std::thread::Builder::new().name("belljar-search".into()).spawn(run).ok();
         Self { wanted, worker }
     }
@@ -233,7 +230,6 @@ fn search(
         order.sort_by_key(|index| index.abs_diff(near));
         let taken = AtomicUsize::new(0);
         let one = |access: &mut Access| -> Result<(), BundleError> {
-            yield_to_the_screen();
             let mut scan = Scan::new(&request.query);
             while let Some(index) = order.get(taken.fetch_add(1, Ordering::Relaxed)).filter(|_| found.is_current()) {
                 let Some(mut block) = access.block(*index) else { continue };

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use crate::bundle::Access;
 use crate::export::{Format, Printer};
 use crate::query::Context;
+use crate::recording::yield_to_the_screen;
 use crate::redact::Redactor;
 use crate::store::{AssetInfo, RowSet};
 
@@ -49,7 +50,10 @@ impl Export {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         let (written, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, ended) = (Arc::clone(&written), Arc::clone(&stop));
-        let run = move || write(&wanted, format, file, &count, &ended);
+        let run = move || {
+            yield_to_the_screen();
+            write(&wanted, format, file, &count, &ended)
+        };
         let thread = std::thread::Builder::new().name("belljar-export".into()).spawn(run)?;
         Ok(Self { path, written, stop, thread: Some(thread) })
     }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossterm::event;
+use rustix::process::setpriority_process;
 
 use crate::analysis::rules::Rules;
 use crate::bundle::BundleError;
@@ -132,8 +133,26 @@ impl Offscreen {
     }
 }
 
+/// The thread of the screen before the subject's and all others, where belljar may say so: a frame takes a millisecond,
+/// and whoever pressed a key waits for it.
+struct First;
+
+impl First {
+    fn come() -> Self {
+        let _ = setpriority_process(Some(rustix::thread::gettid()), -5); // refused, it waits for its turn
+        Self
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = setpriority_process(Some(rustix::thread::gettid()), 0);
+    }
+}
+
 fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let mut terminal = Terminal::enter(app.mouse)?;
+    let _first = First::come();
     let mut ticked = Instant::now();
     let mut drawn: Option<Instant> = None;
     while !app.quit {
