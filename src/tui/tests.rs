@@ -366,10 +366,10 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
         .expect("room");
     app.below.insert(name.clone(), b"same\nold\n".to_vec());
     let drawn = select(&mut app);
-    for line in ["   same", " - old", " + mail •••••••••••••••", " + \\x1b[2Jnew", "against what was planted there"]
-    {
+    for line in ["   same", " - old", " + mail ••••", " + \\x1b[2Jnew", "against what was planted there"] {
         assert!(drawn.contains(line), "{line}: {drawn}");
     }
+    assert!(!drawn.contains("ada@"), "{drawn}");
     app.below.insert(name, b"no\0text".to_vec());
     assert!(select(&mut app).contains("no text"));
 }

@@ -80,7 +80,9 @@ fn split(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
         }
         _ => "",
     };
+    let nothing = app.view == View::Files && app.pane == 0 && left::pieces(app).is_empty();
     let below = match (app.zoom, app.pane, room) {
+        _ if nothing => 0,
         (true, 0, _) | (false, _, Room::List) if app.pane == 0 => 0,
         (true, _, _) | (_, _, Room::List) => area.height,
         _ => (area.height * 2 / 5).max(5),
