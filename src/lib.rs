@@ -4,6 +4,7 @@
 pub mod analysis;
 pub mod bundle;
 pub mod cli;
+pub mod export;
 pub mod ingest;
 pub mod profile;
 pub mod query;

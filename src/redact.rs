@@ -25,7 +25,7 @@ const MIN_PART: usize = 6;
 pub struct Error(#[from] aho_corasick::BuildError);
 
 /// Escapes subject bytes and masks marker values in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Redactor {
     matcher: Option<AhoCorasick>,
     /// Values in lower case, sorted: to find one that begins with given bytes.

@@ -171,6 +171,120 @@ fn a_live_subject_is_watched_typed_to_frozen_and_ended() {
 }
 
 #[test]
+fn it_is_suspended_and_goes_on_with_the_terminal_each_time_as_it_should_be() {
+    let pane = Pane::new(100, 30, "PS1='shell> ' bash --norc --noprofile -i");
+    pane.wait("shell>");
+    pane.text(&format!("sh -c 'echo $$ > pid; exec {} demo'", belljar().display()));
+    pane.keys(&["Enter"]);
+    pane.wait("REPLAY");
+    pane.keys(&["2", "C-z"]);
+    pane.wait("Stopped");
+    pane.text("stty -a | grep -o ' -\\?icanon' | sed s/^/mode/");
+    pane.keys(&["Enter"]);
+    let stopped = pane.wait("mode ");
+    assert!(stopped.contains("mode icanon") && !stopped.contains("REPLAY"), "{stopped}");
+    // Another size meanwhile, of which nobody told it.
+    pane.tmux(&["resize-window", "-x", "120", "-y", "36"]);
+    pane.text("clear; fg");
+    pane.keys(&["Enter"]);
+    let again = pane.wait("[2 Events]");
+    assert!(!again.contains("shell>"), "all of it is drawn: {again}");
+    // By a signal, too.
+    let pid = std::fs::read_to_string(pane.place.join("pid")).expect("its id");
+    let pid = nix::unistd::Pid::from_raw(pid.trim().parse().expect("a number"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTSTP).expect("it runs");
+    pane.wait("shell>");
+    pane.text("clear; fg");
+    pane.keys(&["Enter"]);
+    pane.wait("[2 Events]");
+    pane.keys(&["j", "q"]);
+    pane.wait("shell>");
+    pane.text("exit");
+    pane.keys(&["Enter"]);
+    pane.wait("ended with 0");
+}
+
+/// The demo at one end of a terminal of which this is the other end.
+fn at_a_terminal(controlling: bool) -> (std::fs::File, std::process::Child) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&ours).expect("granted");
+    unlockpt(&ours).expect("unlocked");
+    let size = rustix::termios::Winsize { ws_col: 120, ws_row: 40, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&ours, size).expect("a size");
+    let name = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("ASCII");
+    let open = || {
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        rustix::fs::open(name.as_str(), flags, rustix::fs::Mode::empty()).expect("its other end")
+    };
+    let mut command = Command::new("setsid");
+    if controlling {
+        command.arg("--ctty");
+    }
+    command.arg("--wait").arg(belljar()).arg("demo").env("TERM", "xterm-256color");
+    let child = command.stdin(open()).stdout(open()).stderr(open()).spawn().expect("util-linux");
+    (ours.into(), child)
+}
+
+/// Waits for the end; fails when it does not come.
+fn ended(child: &mut std::process::Child) -> std::process::ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_terminal_that_is_slow_is_not_drawn_for_more_often_than_it_shows() {
+    use std::io::{Read as _, Write as _};
+    let (mut terminal, mut child) = at_a_terminal(true);
+    let mut writer = terminal.try_clone().expect("a descriptor");
+    // A line of some 60 kilobits: a frame takes it half a second and more.
+    let reader = std::thread::spawn(move || {
+        let (mut all, mut piece) = (Vec::new(), [0; 400]);
+        while let Ok(n @ 1..) = terminal.read(&mut piece) {
+            all.extend_from_slice(&piece[..n]);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        all
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    // Four hundred keys, each of which changes the screen, faster than it can show any of them.
+    for _ in 0..100 {
+        writer.write_all(b"2jj3").expect("it reads");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    writer.write_all(b"q").expect("it reads");
+    assert!(ended(&mut child).success());
+    drop(writer);
+    let all = reader.join().expect("a reader");
+    let frames = String::from_utf8_lossy(&all).matches("Detail").count();
+    assert!(frames < 100, "{frames} frames for 400 keys");
+    assert!(all.windows(8).any(|bytes| bytes == b"\x1b[?1049l"), "the terminal is given back");
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    use std::io::Read as _;
+    // With the signal of a controlling terminal, and without any.
+    for controlling in [true, false] {
+        let (mut terminal, mut child) = at_a_terminal(controlling);
+        let mut piece = [0; 4096];
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains("REPLAY") {
+            let n = terminal.read(&mut piece).expect("it draws");
+            shown.extend_from_slice(&piece[..n]);
+        }
+        drop(terminal);
+        ended(&mut child);
+    }
+}
+
+#[test]
 fn without_a_terminal_it_says_so() {
     let output = Command::new(belljar()).arg("demo").output().expect("belljar");
     assert_eq!(output.status.code(), Some(2));

@@ -6,15 +6,15 @@
 //! that changed it.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use belljar_sandbox::event::{Decision, Kind, ProcessKey};
+use arrow_array::RecordBatch;
+use belljar_sandbox::event::{Authority, Decision, Kind, ProcessKey, Witness};
 use foldhash::fast::RandomState;
 
 use super::BundleError;
-use super::columns::{Columns, EventRow, process_rows};
+use super::columns::{Columns, EventRow, joined, process_rows};
 use super::frame::FrameFile;
 use super::schema;
 use super::side::{Objects, Payloads, Side};
@@ -28,25 +28,65 @@ const PAYLOAD_BYTES: usize = 16 << 20;
 /// Most bytes of processes known.
 const PROCESS_BYTES: usize = 32 << 20;
 
-/// Which parts of an event are looked at: the rest is neither read nor decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// What the event acts on, and the second thing named.
-    pub objects: bool,
-    /// Its bytes: payload and detail.
-    pub bytes: bool,
-    /// Everything that is a number of the event itself, or a word: arguments, result, duration, decision.
-    pub numbers: bool,
-}
+/// Parts of an event that may be looked at: those that are not are neither read nor decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look(u16);
 
 impl Look {
+    /// When it was.
+    pub const TIME: Self = Self(1);
+    /// What it tells of.
+    pub const KIND: Self = Self(1 << 1);
+    /// Whose doing it was, and its number.
+    pub const PROCESS: Self = Self(1 << 2);
+    /// What it acts on, and the second thing named.
+    pub const OBJECTS: Self = Self(1 << 3);
+    /// What it returned.
+    pub const RESULT: Self = Self(1 << 4);
+    /// How many bytes went with it.
+    pub const SIZE: Self = Self(1 << 5);
+    /// Who saw it, what the sandbox answered, and with what authority that is said.
+    pub const WORDS: Self = Self(1 << 6);
+    /// What analysis saw in it.
+    pub const TOUCHED: Self = Self(1 << 7);
+    /// Raw arguments.
+    pub const ARGUMENTS: Self = Self(1 << 8);
+    /// By which thread.
+    pub const THREAD: Self = Self(1 << 9);
+    /// How long it took.
+    pub const DURATION: Self = Self(1 << 10);
+    /// Its payload and detail.
+    pub const BYTES: Self = Self(1 << 11);
     /// All there is.
-    pub const ALL: Self = Self { objects: true, bytes: true, numbers: true };
-    /// When and what, by whom, verbs and assets.
-    pub const LEAST: Self = Self { objects: false, bytes: false, numbers: false };
+    pub const ALL: Self = Self((1 << 12) - 1);
+
+    const COLUMNS: [(Self, &'static [&'static str]); 12] = [
+        (Self::TIME, &["time_ns"]),
+        (Self::KIND, &["kind", "abi", "nr"]),
+        (Self::PROCESS, &["seq", "process"]),
+        (Self::OBJECTS, &["object", "target"]),
+        (Self::RESULT, &["result"]),
+        (Self::SIZE, &["bytes"]),
+        (Self::WORDS, &["witness", "decision", "authority"]),
+        (Self::TOUCHED, &["verbs", "assets"]),
+        (Self::ARGUMENTS, &["a0", "a1", "a2", "a3", "a4", "a5"]),
+        (Self::THREAD, &["tid"]),
+        (Self::DURATION, &["duration_ns"]),
+        (Self::BYTES, &["detail", "payload"]),
+    ];
+
+    /// All of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
 }
 
-/// One event as [`Access::each_brief`] shows it: nothing that it points to.
+/// One event without what it points to; what was not looked at is zero.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
     /// Row, from 0.
@@ -81,7 +121,6 @@ pub struct Access {
     objects: Side<Objects>,
     payloads: Side<Payloads>,
     processes: FrameFile,
-    look: Look,
     kept: Vec<(usize, Arc<Columns>)>,
     /// What each process was from which event on.
     history: HashMap<u32, Vec<(u64, Process)>, RandomState>,
@@ -90,33 +129,18 @@ pub struct Access {
 }
 
 impl Access {
-    /// Opens the bundle in `dir`, to look at these parts of its events.
-    pub fn open(dir: &Path, look: Look) -> Result<Self, BundleError> {
+    /// Opens the bundle in `dir`.
+    pub fn open(dir: &Path) -> Result<Self, BundleError> {
         // Events before what they point to, as in `Reader`.
-        let mut events = FrameFile::open(dir, "events.arrows", schema::EVENTS, schema::events())?;
+        let events = FrameFile::open(dir, "events.arrows", schema::EVENTS, schema::events())?;
         let processes = FrameFile::open(dir, "processes.arrows", schema::PROCESSES, schema::processes())?;
         let objects = FrameFile::open(dir, "objects.arrows", schema::OBJECTS, schema::objects())?;
         let payloads = FrameFile::open(dir, "payloads.arrows", schema::PAYLOADS, schema::payloads())?;
-        if look != Look::ALL {
-            let mut names = vec!["seq", "time_ns", "kind", "abi", "nr", "process", "verbs", "assets"];
-            if look.objects {
-                names.extend(["object", "target"]);
-            }
-            if look.bytes {
-                names.extend(["detail", "payload"]);
-            }
-            if look.numbers {
-                names.extend(["witness", "tid", "a0", "a1", "a2", "a3", "a4", "a5", "result", "duration_ns"]);
-                names.extend(["decision", "authority", "bytes"]);
-            }
-            events.only(&names);
-        }
         let mut this = Self {
             events,
             objects: Side::new(objects, OBJECT_BYTES),
             payloads: Side::new(payloads, PAYLOAD_BYTES),
             processes,
-            look,
             kept: Vec::new(),
             history: HashMap::default(),
             processes_read: 0,
@@ -181,8 +205,7 @@ impl Access {
     pub fn row<T>(&mut self, row: u64, visit: impl FnOnce(&Record<'_>) -> T) -> Result<Option<T>, BundleError> {
         let Some((index, at)) = self.events.locate(row) else { return Ok(None) };
         let columns = self.columns(index)?;
-        let event =
-            columns.event(at).ok_or_else(|| self.events.damaged_frame(index, "it holds a word that is not ours"))?;
+        let event = columns.event(at).ok_or_else(|| self.damaged_at(index))?;
         self.resolve(&event, visit)
     }
 
@@ -192,56 +215,95 @@ impl Access {
         Ok(self.columns(index)?.event(at).map(|event| event.time_ns))
     }
 
-    /// Shows all events of a batch, with their rows, until `visit` breaks.
-    pub fn each(
-        &mut self,
-        index: usize,
-        mut visit: impl FnMut(u64, &Record<'_>) -> ControlFlow<()>,
-    ) -> Result<(), BundleError> {
-        let Some((first, rows)) = self.events.frame(index) else { return Ok(()) };
-        let columns = self.decode(index)?;
-        for at in 0..rows {
-            let event = columns
-                .event(at)
-                .ok_or_else(|| self.events.damaged_frame(index, "it holds a word that is not ours"))?;
-            let flow = self.resolve(&event, |record| visit(first + at as u64, record))?;
-            if flow.is_none_or(|flow| flow.is_break()) {
-                break;
-            }
+    /// A batch to be looked through, of which nothing is read yet.
+    pub fn block(&self, index: usize) -> Option<Block> {
+        let (first, rows) = self.events.frame(index)?;
+        Some(Block { index, first, rows, read: Look::default(), columns: None })
+    }
+
+    /// Reads parts of a batch, unless that was done.
+    pub fn read(&self, block: &mut Block, look: Look) -> Result<(), BundleError> {
+        let missing = |part: &Look| look.has(*part) && !block.read.has(*part);
+        let wanted = Look::COLUMNS.iter().filter(|(part, _)| missing(part));
+        let names: Vec<&str> = wanted.flat_map(|(_, names)| names.iter().copied()).collect();
+        if names.is_empty() {
+            return Ok(());
         }
+        let mut batch = self.events.batch_of(block.index, Some(&self.events.columns(&names)))?;
+        let damaged = || self.events.damaged_frame(block.index, "its words are not ours");
+        if let Some((before, _)) = &block.columns {
+            batch = joined(before, &batch).ok_or_else(damaged)?;
+        }
+        let columns = Columns::new(&batch).ok_or_else(damaged)?;
+        (block.columns, block.read) = (Some((batch, columns)), block.read.and(look));
         Ok(())
     }
 
-    /// Shows all events of a batch without what they point to.
-    pub fn each_brief(&mut self, index: usize, mut visit: impl FnMut(&Brief)) -> Result<(), BundleError> {
-        let Some((first, rows)) = self.events.frame(index) else { return Ok(()) };
-        let columns = self.decode(index)?;
-        for at in 0..rows {
-            let event = columns
-                .event(at)
-                .ok_or_else(|| self.events.damaged_frame(index, "it holds a word that is not ours"))?;
-            visit(&Brief {
-                row: first + at as u64,
-                time_ns: event.time_ns,
-                kind: event.kind,
-                process: event.process,
-                args: event.args,
-                result: event.result,
-                decision: event.decision,
-                object: event.object,
-                target: event.target,
-                bytes: event.bytes,
-                verbs: event.verbs,
-                assets: event.assets,
-            });
-        }
-        Ok(())
+    /// Shows one event of a batch with all it points to; `None` when that is not there.
+    pub fn whole<T>(
+        &mut self,
+        block: &mut Block,
+        at: usize,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, BundleError> {
+        self.read(block, Look::ALL)?;
+        self.partly(block, at, visit)
+    }
+
+    /// Shows one event of a batch as far as the batch was read.
+    pub fn partly<T>(
+        &mut self,
+        block: &Block,
+        at: usize,
+        visit: impl FnOnce(&Record<'_>) -> T,
+    ) -> Result<Option<T>, BundleError> {
+        let event = block.columns().and_then(|columns| columns.event(at)).ok_or_else(|| self.damaged(block))?;
+        self.resolve(&event, visit)
+    }
+
+    /// The batch that holds a row, and where in it.
+    pub fn locate(&self, row: u64) -> Option<(usize, usize)> {
+        self.events.locate(row)
+    }
+
+    /// Whether a row can be shown without a batch being decoded.
+    pub fn is_at_hand(&self, row: u64) -> bool {
+        self.locate(row).is_some_and(|(index, _)| self.kept.iter().any(|(kept, _)| *kept == index))
+    }
+
+    /// The time of the first event of a batch.
+    pub fn begins(&self, index: usize) -> Result<u64, BundleError> {
+        let Some(mut block) = self.block(index) else { return Ok(0) };
+        self.read(&mut block, Look::TIME)?;
+        Ok(block.columns().and_then(|columns| columns.time(0)).unwrap_or_default())
+    }
+
+    /// How many objects there are.
+    pub fn objects(&self) -> u64 {
+        self.objects.file.rows()
+    }
+
+    /// From which event on, and until before which, a process was what it was just before event `seq + 1`.
+    pub fn span(&self, key: ProcessKey, seq: u64) -> (u64, u64) {
+        let states = self.history.get(&key.0).map_or(&[][..], Vec::as_slice);
+        let at = states.partition_point(|(from, _)| *from <= seq);
+        let from = at.checked_sub(1).and_then(|at| states.get(at)).map_or(0, |(from, _)| *from);
+        (from, states.get(at).map_or(u64::MAX, |(from, _)| *from))
     }
 
     /// An object by its number; `None` when it is not there.
     pub fn object(&mut self, id: u32) -> Result<Option<Arc<Object>>, BundleError> {
         let found = self.objects.get(u64::from(id))?;
         Ok(found.and_then(|(rows, row)| rows.get(row)).cloned())
+    }
+
+    /// Says that a batch holds words that are not ours.
+    pub fn damaged(&self, block: &Block) -> BundleError {
+        self.damaged_at(block.index)
+    }
+
+    fn damaged_at(&self, index: usize) -> BundleError {
+        self.events.damaged_frame(index, "it holds a word that is not ours")
     }
 
     fn decode(&self, index: usize) -> Result<Columns, BundleError> {
@@ -266,25 +328,21 @@ impl Access {
 
     fn resolve<T>(&mut self, event: &EventRow, visit: impl FnOnce(&Record<'_>) -> T) -> Result<Option<T>, BundleError> {
         let (mut object, mut target) = (None, None);
-        if self.look.objects {
-            for (id, place) in [(event.object, &mut object), (event.target, &mut target)] {
-                let Some(id) = id else { continue };
-                let found = self.objects.get(u64::from(id))?.and_then(|(rows, row)| rows.get(row)).cloned();
-                if found.is_none() {
-                    return Ok(None);
-                }
-                *place = found;
+        for (id, place) in [(event.object, &mut object), (event.target, &mut target)] {
+            let Some(id) = id else { continue };
+            let found = self.objects.get(u64::from(id))?.and_then(|(rows, row)| rows.get(row)).cloned();
+            if found.is_none() {
+                return Ok(None);
             }
+            *place = found;
         }
         let (mut detail, mut payload) = (None, None);
-        if self.look.bytes {
-            for (id, place) in [(event.detail, &mut detail), (event.payload, &mut payload)] {
-                let Some(id) = id else { continue };
-                let found = self.payloads.get(id)?.map(|(rows, row)| (rows.clone(), row));
-                *place = found.filter(|(rows, row)| *row < arrow_array::Array::len(rows));
-                if place.is_none() {
-                    return Ok(None);
-                }
+        for (id, place) in [(event.detail, &mut detail), (event.payload, &mut payload)] {
+            let Some(id) = id else { continue };
+            let found = self.payloads.get(id)?.map(|(rows, row)| (rows.clone(), row));
+            *place = found.filter(|(rows, row)| *row < arrow_array::Array::len(rows));
+            if place.is_none() {
+                return Ok(None);
             }
         }
         let record = event.record(
@@ -293,6 +351,105 @@ impl Access {
             [value(detail.as_ref()), value(payload.as_ref())],
         );
         Ok(Some(visit(&record)))
+    }
+}
+
+/// A batch that is looked through: its columns as far as they were read.
+pub struct Block {
+    index: usize,
+    first: u64,
+    rows: usize,
+    read: Look,
+    columns: Option<(RecordBatch, Columns)>,
+}
+
+impl Block {
+    fn columns(&self) -> Option<&Columns> {
+        self.columns.as_ref().map(|(_, columns)| columns)
+    }
+
+    /// Its first row.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// What an event of it tells of; `None` when that is none of our words.
+    pub fn kind(&self, at: usize) -> Option<Kind> {
+        self.columns()?.kind(at)
+    }
+
+    /// Numbers of an event's object and target.
+    pub fn objects(&self, at: usize) -> [Option<u32>; 2] {
+        self.columns().map_or([None; 2], |columns| columns.objects(at))
+    }
+
+    /// Whose doing an event was, and its number.
+    pub fn process(&self, at: usize) -> (ProcessKey, u64) {
+        self.columns().map_or((ProcessKey(0), 0), |columns| columns.process(at))
+    }
+
+    /// What analysis saw in an event.
+    pub fn touched(&self, at: usize) -> (Verbs, AssetSet) {
+        self.columns().map_or_else(Default::default, |columns| columns.touched(at))
+    }
+
+    /// When an event was.
+    pub fn time(&self, at: usize) -> Option<u64> {
+        self.columns()?.time(at)
+    }
+
+    /// What an event returned.
+    pub fn result(&self, at: usize) -> Option<i64> {
+        self.columns()?.result(at)
+    }
+
+    /// Who saw an event, what the sandbox answered, and with what authority that is said.
+    pub fn words(&self, at: usize) -> Option<(Witness, Decision, Authority)> {
+        self.columns()?.words(at)
+    }
+
+    /// By which thread an event was.
+    pub fn thread(&self, at: usize) -> Option<u32> {
+        self.columns()?.thread(at)
+    }
+
+    /// How long an event took.
+    pub fn duration(&self, at: usize) -> Option<u64> {
+        self.columns()?.duration(at)
+    }
+
+    /// How many bytes went with an event.
+    pub fn size(&self, at: usize) -> Option<u64> {
+        self.columns()?.size(at)
+    }
+
+    /// An event as far as it was read, without what it points to.
+    pub fn record(&self, at: usize) -> Option<Record<'static>> {
+        Some(self.columns()?.event(at)?.record(None, [None, None], [&[], &[]]))
+    }
+
+    /// An event as far as it was read, for who counts.
+    pub fn brief(&self, at: usize) -> Option<Brief> {
+        let event = self.columns()?.event(at)?;
+        Some(Brief {
+            row: self.first + at as u64,
+            time_ns: event.time_ns,
+            kind: event.kind,
+            process: event.process,
+            args: event.args,
+            result: event.result,
+            decision: event.decision,
+            object: event.object,
+            target: event.target,
+            bytes: event.bytes,
+            verbs: event.verbs,
+            assets: event.assets,
+        })
     }
 }
 

@@ -1,11 +1,14 @@
 //! The columns of a bundle's batches, found and typed once, and one row of them as values.
 //!
 //! A batch may have been read with a part of its columns only, when many are looked through for little: what was not
-//! read is then as if it were not there. `FrameFile` has checked that the file itself has all columns.
+//! read is then zero, or as if it were not there. `FrameFile` has checked that the file itself has all columns.
+
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Int32Type, Int64Type, UInt8Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, DictionaryArray, PrimitiveArray, RecordBatch};
+use arrow_schema::Schema;
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls::lookup;
 
@@ -46,8 +49,8 @@ struct WordColumn<T> {
 impl<T: Copy> WordColumn<T> {
     fn new(batch: &RecordBatch, name: &str, words: Words<T>) -> Option<Self> {
         let Some(column) = batch.column_by_name(name) else {
-            let values = words.iter().map(|(value, _)| Some(*value)).collect();
-            return Some(Self { keys: PrimitiveArray::from_value(0, batch.num_rows()), values });
+            let values = words.first().map(|(value, _)| Some(*value)).into_iter().collect();
+            return Some(Self { keys: PrimitiveArray::from_iter_values([]), values });
         };
         let column: &DictionaryArray<UInt8Type> = column.as_dictionary_opt()?;
         let values = schema::values(words, column.values().as_string_opt::<i32>()?);
@@ -55,7 +58,7 @@ impl<T: Copy> WordColumn<T> {
     }
 
     fn get(&self, row: usize) -> Option<T> {
-        self.values.get(usize::from(option(&self.keys, row)?)).copied().flatten()
+        self.values.get(usize::from(must(&self.keys, row)?)).copied().flatten()
     }
 }
 
@@ -116,26 +119,22 @@ impl EventRow {
     }
 }
 
-/// A column; all zero where the batch was read without it.
+/// A column; an empty one where the batch was read without it.
 fn column<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<PrimitiveArray<T>> {
-    let Some(column) = batch.column_by_name(name) else {
-        return Some(PrimitiveArray::from_value(T::Native::default(), batch.num_rows()));
-    };
-    column.as_primitive_opt::<T>().cloned()
-}
-
-/// A column whose values may be missing; all of them are where the batch was read without it.
-fn nullable<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Option<PrimitiveArray<T>> {
-    if batch.column_by_name(name).is_some() {
-        column(batch, name)
-    } else {
-        Some(PrimitiveArray::new_null(batch.num_rows()))
+    match batch.column_by_name(name) {
+        Some(column) => column.as_primitive_opt::<T>().cloned(),
+        None => Some(PrimitiveArray::from_iter_values([])),
     }
 }
 
 /// A value of a column, `None` where it is null (or there is no such row).
 fn option<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
     (row < column.len() && column.is_valid(row)).then(|| column.value(row))
+}
+
+/// A value of a column that has one in every row; zero where it was not read.
+fn must<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
+    if column.is_empty() { Some(T::Native::default()) } else { option(column, row) }
 }
 
 impl Columns {
@@ -159,52 +158,110 @@ impl Columns {
                 column(batch, "a4")?,
                 column(batch, "a5")?,
             ],
-            result: nullable(batch, "result")?,
-            duration: nullable(batch, "duration_ns")?,
+            result: column(batch, "result")?,
+            duration: column(batch, "duration_ns")?,
             decision: WordColumn::new(batch, "decision", schema::DECISIONS)?,
             authority: WordColumn::new(batch, "authority", schema::AUTHORITIES)?,
-            object: nullable(batch, "object")?,
-            target: nullable(batch, "target")?,
-            detail: nullable(batch, "detail")?,
-            payload: nullable(batch, "payload")?,
+            object: column(batch, "object")?,
+            target: column(batch, "target")?,
+            detail: column(batch, "detail")?,
+            payload: column(batch, "payload")?,
             bytes: column(batch, "bytes")?,
             verbs: column(batch, "verbs")?,
             assets: column(batch, "assets")?,
         })
     }
 
+    /// What a row tells of; `None` when it holds a word that is not ours.
+    pub(super) fn kind(&self, row: usize) -> Option<Kind> {
+        Some(match self.kind.get(row)? {
+            Kind::Call { .. } => Kind::Call { abi: self.abi.get(row)?, nr: must(&self.nr, row)? },
+            Kind::Counted { .. } => Kind::Counted { abi: self.abi.get(row)?, nr: must(&self.nr, row)? },
+            other => other,
+        })
+    }
+
+    /// Object and target of a row.
+    pub(super) fn objects(&self, row: usize) -> [Option<u32>; 2] {
+        [option(&self.object, row), option(&self.target, row)]
+    }
+
+    /// Whose doing a row is, and the number of the event; zero where there is no such row.
+    pub(super) fn process(&self, row: usize) -> (ProcessKey, u64) {
+        (ProcessKey(option(&self.process, row).unwrap_or_default()), option(&self.seq, row).unwrap_or_default())
+    }
+
+    /// What analysis saw in a row.
+    pub(super) fn touched(&self, row: usize) -> (Verbs, AssetSet) {
+        let (verbs, assets) = (option(&self.verbs, row), option(&self.assets, row));
+        (Verbs(verbs.unwrap_or_default()), AssetSet(assets.unwrap_or_default()))
+    }
+
+    /// When a row was seen, nanoseconds.
+    pub(super) fn time(&self, row: usize) -> Option<u64> {
+        option(&self.time, row)
+    }
+
+    /// What a row returned.
+    pub(super) fn result(&self, row: usize) -> Option<i64> {
+        option(&self.result, row)
+    }
+
+    /// Who saw a row, what the sandbox answered, and with what authority that is said.
+    pub(super) fn words(&self, row: usize) -> Option<(Witness, Decision, Authority)> {
+        Some((self.witness.get(row)?, self.decision.get(row)?, self.authority.get(row)?))
+    }
+
+    /// By which thread a row was; 0 is none.
+    pub(super) fn thread(&self, row: usize) -> Option<u32> {
+        option(&self.tid, row).filter(|tid| *tid != 0)
+    }
+
+    /// How long a row took.
+    pub(super) fn duration(&self, row: usize) -> Option<u64> {
+        option(&self.duration, row)
+    }
+
+    /// How many bytes went with a row.
+    pub(super) fn size(&self, row: usize) -> Option<u64> {
+        option(&self.bytes, row)
+    }
+
     /// A row; `None` when it holds a word that is not ours.
     pub(super) fn event(&self, row: usize) -> Option<EventRow> {
-        let kind = match self.kind.get(row)? {
-            Kind::Call { .. } => Kind::Call { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
-            Kind::Counted { .. } => Kind::Counted { abi: self.abi.get(row)?, nr: option(&self.nr, row)? },
-            other => other,
-        };
         let mut args = [0; 6];
         for (arg, column) in args.iter_mut().zip(&self.args) {
-            *arg = option(column, row)?;
+            *arg = must(column, row)?;
         }
+        let [object, target] = self.objects(row);
         Some(EventRow {
-            seq: option(&self.seq, row)?,
-            time_ns: option(&self.time, row)?,
+            seq: must(&self.seq, row)?,
+            time_ns: must(&self.time, row)?,
             witness: self.witness.get(row)?,
-            kind,
-            process: ProcessKey(option(&self.process, row)?),
-            tid: option(&self.tid, row)?,
+            kind: self.kind(row)?,
+            process: ProcessKey(must(&self.process, row)?),
+            tid: must(&self.tid, row)?,
             args,
             result: option(&self.result, row),
             duration_ns: option(&self.duration, row),
             decision: self.decision.get(row)?,
             authority: self.authority.get(row)?,
-            object: option(&self.object, row),
-            target: option(&self.target, row),
+            object,
+            target,
             detail: option(&self.detail, row),
             payload: option(&self.payload, row),
-            bytes: option(&self.bytes, row)?,
-            verbs: Verbs(option(&self.verbs, row)?),
-            assets: AssetSet(option(&self.assets, row)?),
+            bytes: must(&self.bytes, row)?,
+            verbs: Verbs(must(&self.verbs, row)?),
+            assets: AssetSet(must(&self.assets, row)?),
         })
     }
+}
+
+/// Columns of the same rows, put together; `None` when they are not of as many rows.
+pub(super) fn joined(a: &RecordBatch, b: &RecordBatch) -> Option<RecordBatch> {
+    let fields: Vec<_> = a.schema().fields().iter().chain(b.schema().fields()).cloned().collect();
+    let columns = a.columns().iter().chain(b.columns()).cloned().collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).ok()
 }
 
 /// The rows of a batch of `processes.arrows`, each with the number of the event that changed it.

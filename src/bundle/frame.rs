@@ -6,6 +6,7 @@
 //! decoder that is told "8 EiB" allocates first. Layout of a frame: the Arrow columnar format,
 //! "Encapsulated message format".
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -13,12 +14,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::convert::try_fb_to_schema;
-use arrow_ipc::reader::FileDecoder;
-use arrow_ipc::{Block, CompressionType, MessageHeader, MetadataVersion, root_as_message};
-use arrow_schema::Schema;
+use arrow_ipc::reader::{read_dictionary, read_record_batch};
+use arrow_ipc::{CompressionType, MessageHeader, MetadataVersion, root_as_message};
+use arrow_schema::{DataType, Schema};
 
 use super::BundleError;
 use super::schema::KEY;
@@ -52,8 +53,9 @@ pub(crate) struct FrameFile {
     schema: Arc<Schema>,
     path: PathBuf,
     file: Option<File>,
-    decoder: Option<FileDecoder>,
-    dictionaries: usize,
+    /// As the file has it: it carries the numbers of the dictionaries.
+    found: Option<Arc<Schema>>,
+    dictionaries: HashMap<i64, ArrayRef>,
     frames: Vec<Frame>,
     rows: u64,
     /// End of the last whole frame.
@@ -61,8 +63,6 @@ pub(crate) struct FrameFile {
     /// Whether the end mark was seen.
     ended: bool,
     damage: Option<String>,
-    /// The columns that are decoded; all of them where there is none.
-    columns: Option<Vec<usize>>,
 }
 
 impl FrameFile {
@@ -80,42 +80,16 @@ impl FrameFile {
             schema,
             path: dir.join(name),
             file: None,
-            decoder: None,
-            dictionaries: 0,
+            found: None,
+            dictionaries: HashMap::new(),
             frames: Vec::new(),
             rows: 0,
             end: 0,
             ended: false,
             damage: None,
-            columns: None,
         };
         file.scan()?;
         Ok(file)
-    }
-
-    /// From now on decodes only the columns of these names: the others are not even decompressed.
-    pub(crate) fn only(&mut self, names: &[&str]) {
-        let fields = self.schema.fields().iter().enumerate();
-        let columns = fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at).collect();
-        self.columns = Some(columns);
-        self.decoder = self.decoder.take().map(|decoder| self.projected(decoder));
-    }
-
-    fn projected(&self, decoder: FileDecoder) -> FileDecoder {
-        match &self.columns {
-            Some(columns) => decoder.with_projection(columns.clone()),
-            None => decoder,
-        }
-    }
-
-    /// How many rows the whole frames hold.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    /// The number of the first row of a frame, and how many it holds.
-    pub(crate) fn frame(&self, index: usize) -> Option<(u64, usize)> {
-        self.frames.get(index).map(|frame| (frame.first, frame.rows as usize))
     }
 
     /// Indexes frames that have come since. Returns how many.
@@ -142,11 +116,15 @@ impl FrameFile {
     fn bytes(&self, offset: u64, len: u64) -> Result<Vec<u8>, BundleError> {
         // Callers have checked `len` against the file's size and the limits.
         let mut bytes = vec![0; len as usize];
-        match &self.file {
-            Some(file) => file.read_exact_at(&mut bytes, offset).map_err(|e| self.read_error(e))?,
-            None => bytes.clear(),
-        }
+        self.fill(&mut bytes, offset)?;
         Ok(bytes)
+    }
+
+    fn fill(&self, bytes: &mut [u8], offset: u64) -> Result<(), BundleError> {
+        match &self.file {
+            Some(file) => file.read_exact_at(bytes, offset).map_err(|e| self.read_error(e)),
+            None => Ok(()),
+        }
     }
 
     fn size(&self) -> Result<u64, BundleError> {
@@ -191,31 +169,34 @@ impl FrameFile {
         }
         let frame = Frame { offset: self.end, header, body, rows: 0, first: self.rows };
         match message.header_type() {
-            MessageHeader::Schema if self.decoder.is_none() => {
+            MessageHeader::Schema if self.found.is_none() => {
                 let schema = message.header_as_schema();
                 let read = catch_unwind(AssertUnwindSafe(|| schema.map(try_fb_to_schema)));
                 let Ok(Some(Ok(schema))) = read else {
                     return Err(self.schema_error("its schema cannot be read"));
                 };
                 self.check_schema(&schema)?;
-                // As read, not as expected: it carries the numbers of the dictionaries.
-                self.decoder = Some(self.projected(FileDecoder::new(Arc::new(schema), MetadataVersion::V5)));
+                self.found = Some(Arc::new(schema));
             }
-            MessageHeader::DictionaryBatch if self.frames.is_empty() && self.dictionaries < MAX_DICTIONARIES => {
-                let data = message.header_as_dictionary_batch().and_then(|batch| batch.data());
+            MessageHeader::DictionaryBatch if self.frames.is_empty() && self.dictionaries.len() < MAX_DICTIONARIES => {
+                let (Some(batch), Some(schema)) = (message.header_as_dictionary_batch(), self.found.clone()) else {
+                    return Ok(self.damaged("a dictionary stands before the schema"));
+                };
                 let body = self.bytes(frame.offset + PREFIX + u64::from(header), frame.body)?;
-                if let Err(why) = data.map_or(Err("it has no rows"), |data| check(&data, &body)) {
+                if let Err(why) = batch.data().map_or(Err("it has no rows"), |data| check(&data, &body)) {
                     return Ok(self.damaged(why));
                 }
-                let (block, buffer) = (block(&frame), Buffer::from_vec(self.bytes(frame.offset, whole)?));
-                let decoder = self.decoder.as_mut();
-                let read = catch_unwind(AssertUnwindSafe(|| decoder.map(|d| d.read_dictionary(&block, &buffer))));
-                if !matches!(read, Ok(Some(Ok(())))) {
+                let known = self.dictionaries.len();
+                let (buffer, dictionaries) = (Buffer::from_vec(body), &mut self.dictionaries);
+                let read = catch_unwind(AssertUnwindSafe(|| {
+                    read_dictionary(&buffer, batch, &schema, dictionaries, &MetadataVersion::V5)
+                }));
+                // Ours come once each: what adds to one that is there could go on for ever.
+                if !matches!(read, Ok(Ok(()))) || self.dictionaries.len() == known {
                     return Ok(self.damaged("a dictionary cannot be decoded"));
                 }
-                self.dictionaries += 1;
             }
-            MessageHeader::RecordBatch if self.decoder.is_some() => {
+            MessageHeader::RecordBatch if self.found.is_some() => {
                 let rows = message.header_as_record_batch().map_or(-1, |batch| batch.length());
                 if !(0..=MAX_ROWS).contains(&rows) {
                     return Ok(self.damaged("a batch has too many rows"));
@@ -275,27 +256,69 @@ impl FrameFile {
         Some((index, row.checked_sub(frame.first)? as usize))
     }
 
+    /// How many rows the whole frames hold.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The number of the first row of a frame, and how many it holds.
+    pub(crate) fn frame(&self, index: usize) -> Option<(u64, usize)> {
+        self.frames.get(index).map(|frame| (frame.first, frame.rows as usize))
+    }
+
+    /// The numbers of the columns with these names.
+    pub(crate) fn columns(&self, names: &[&str]) -> Vec<usize> {
+        let fields = self.schema.fields().iter().enumerate();
+        fields.filter(|(_, field)| names.contains(&field.name().as_str())).map(|(at, _)| at).collect()
+    }
+
     /// Decodes a frame.
     pub(crate) fn batch(&self, index: usize) -> Result<RecordBatch, BundleError> {
-        let (Some(frame), Some(decoder)) = (self.frames.get(index), &self.decoder) else {
+        self.batch_of(index, None)
+    }
+
+    /// Decodes these columns of a frame; the others are not even read.
+    pub(crate) fn batch_of(&self, index: usize, columns: Option<&[usize]>) -> Result<RecordBatch, BundleError> {
+        let (Some(frame), Some(schema)) = (self.frames.get(index), &self.found) else {
             return Err(self.damage_at(0, "there is no such frame"));
         };
-        let bytes = self.bytes(frame.offset, PREFIX + u64::from(frame.header) + frame.body)?;
         let at = |reason: &str| self.damage_at(frame.offset, reason);
-        let (header, body) = bytes
-            .split_at_checked((PREFIX + u64::from(frame.header)) as usize)
-            .ok_or_else(|| at("the frame is cut off"))?;
         // The file may have changed since it was indexed: all is checked again on these bytes.
-        let message = header.get(PREFIX as usize..).and_then(|h| root_as_message(h).ok());
-        let batch = message.and_then(|message| message.header_as_record_batch()).ok_or_else(|| at("no batch"))?;
-        if batch.length() != i64::from(frame.rows) {
+        let header = self.bytes(frame.offset + PREFIX, u64::from(frame.header))?;
+        let message = root_as_message(&header).map_err(|_| at("its header cannot be read"))?;
+        let batch = message.header_as_record_batch().ok_or_else(|| at("no batch"))?;
+        if batch.length() != i64::from(frame.rows) || message.version() != MetadataVersion::V5 {
             return Err(at("the frame has changed"));
         }
-        check(&batch, body).map_err(at)?;
-        let (block, buffer) = (block(frame), Buffer::from_vec(bytes));
-        match catch_unwind(AssertUnwindSafe(|| decoder.read_record_batch(&block, &buffer))) {
-            Ok(Ok(Some(batch))) => Ok(batch),
-            Ok(Ok(None)) => Err(self.damage_at(frame.offset, "no batch")),
+        let start = frame.offset + PREFIX + u64::from(frame.header);
+        let body = match (columns, batch.buffers()) {
+            (Some(columns), Some(buffers)) => {
+                let mut body = vec![0; frame.body as usize];
+                let mut next = 0;
+                for (number, field) in self.schema.fields().iter().enumerate() {
+                    // Validity and values; text has offsets, too (Arrow columnar format, "Buffer listing").
+                    let long = matches!(field.data_type(), DataType::Binary | DataType::LargeBinary | DataType::Utf8);
+                    let own = next..next + if long { 3 } else { 2 };
+                    next = own.end;
+                    for buffer in buffers.iter().take(own.end).skip(own.start).filter(|_| columns.contains(&number)) {
+                        let range = usize::try_from(buffer.offset())
+                            .ok()
+                            .zip(usize::try_from(buffer.length()).ok())
+                            .and_then(|(offset, length)| body.get_mut(offset..offset.checked_add(length)?))
+                            .ok_or_else(|| at("a buffer lies outside of the batch"))?;
+                        self.fill(range, start + buffer.offset() as u64)?;
+                    }
+                }
+                body
+            }
+            _ => self.bytes(start, frame.body)?,
+        };
+        // What was not read is zero, which claims nothing.
+        check(&batch, &body).map_err(at)?;
+        let (buffer, schema) = (Buffer::from_vec(body), Arc::clone(schema));
+        let read = || read_record_batch(&buffer, batch, schema, &self.dictionaries, columns, &MetadataVersion::V5);
+        match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Ok(batch)) => Ok(batch),
             Ok(Err(e)) => Err(self.damage_at(frame.offset, &e.to_string())),
             Err(_) => Err(self.damage_at(frame.offset, "it cannot be decoded")),
         }
@@ -310,11 +333,6 @@ impl FrameFile {
     pub(crate) fn damaged_frame(&self, index: usize, reason: &str) -> BundleError {
         self.damage_at(self.frames.get(index).map_or(0, |frame| frame.offset), reason)
     }
-}
-
-/// A frame as the decoder wants to be told of it.
-fn block(frame: &Frame) -> Block {
-    Block::new(frame.offset as i64, (PREFIX + u64::from(frame.header)) as i32, frame.body as i64)
 }
 
 /// Checks what a batch claims of itself against its bytes, before anything is made of it.

@@ -36,7 +36,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, Brief, Look};
+pub use access::{Access, Block, Brief, Look};
 pub use error::BundleError;
 pub use layer::LayerLog;
 pub use notes::{Note, Notes, What};

@@ -12,6 +12,7 @@ use belljar_sandbox::spec::Bind;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use crate::export::Format as EventsFormat;
 use crate::query::{self, LANGUAGE};
 use crate::session::{FULL, Wanted};
 
@@ -255,21 +256,6 @@ pub struct DemoArgs {
     /// No screen: one sentence for each event that touches client data
     #[arg(long)]
     pub plain: bool,
-}
-
-/// How events are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EventsFormat {
-    /// Aligned columns, for people
-    #[default]
-    Text,
-    /// One JSON object per line
-    #[value(alias("json"), alias("ndjson"))]
-    Jsonl,
-    /// Comma-separated values with a header
-    Csv,
-    /// PID call(arguments) = result
-    Strace,
 }
 
 const EVENTS_HELP: &str = "\

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::Failure;
 use super::options::ReplayArgs;
 use super::output;
-use super::planted::planted;
+use super::planted::{again, files};
 use crate::bundle::Reader;
 use crate::redact::Redactor;
 use crate::tui::{self, Config, Sight};
@@ -19,18 +19,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
 pub(super) fn replay(dir: &Path, speed: f64, plain: bool) -> anyhow::Result<u8> {
     let reader = Reader::open(dir)?;
     // Without the values nobody knows what to mask: then nothing is shown.
-    let (rules, assets) = planted(&reader).map_err(|error| {
+    let (rules, realised) = again(&reader).map_err(|error| {
         Failure::usage(format!("cannot tell which values were planted: {error}"))
             .hint("`belljar events BUNDLE --reveal` prints the events with nothing masked")
     })?;
-    let markers = assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
+    let markers = realised.assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
     let redactor = Redactor::new(markers, false, output::is_ascii())?;
     if plain {
         tui::plain::print(dir, &redactor, &mut output::stdout())?;
         return Ok(0);
     }
     needs_terminal()?;
-    let sight = Sight { redactor, rules, ascii: output::is_ascii(), config: Config::load()?, speed, live: None };
+    let (ascii, config, below) = (output::is_ascii(), Config::load()?, files(&realised.plants));
+    let sight = Sight { redactor, rules, ascii, config, speed, below, live: None };
     tui::show(dir, sight)?;
     Ok(0)
 }

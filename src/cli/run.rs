@@ -9,6 +9,7 @@ use belljar_sandbox::spec::Stdin;
 
 use super::options::RunArgs;
 use super::output;
+use super::planted::files;
 use super::record::{coded, request};
 use super::replay::needs_terminal;
 use crate::redact::Redactor;
@@ -71,12 +72,19 @@ fn recorded(prepared: &std::path::Path, session: &Held) -> bool {
 }
 
 fn screen(prepared: Prepared, redactor: Redactor, config: Config) -> anyhow::Result<Ended> {
-    let (bundle, rules) = (prepared.output.clone(), prepared.rules().clone());
+    let (bundle, rules, below) = (prepared.output.clone(), prepared.rules().clone(), files(prepared.plants()));
     let live = Arc::new(Live::shown());
     let session = start(prepared, &live)?;
     if recorded(&bundle, &session) {
-        let sight =
-            Sight { redactor, rules, ascii: output::is_ascii(), config, speed: 1.0, live: Some(Arc::clone(&live)) };
+        let sight = Sight {
+            redactor,
+            rules,
+            ascii: output::is_ascii(),
+            config,
+            speed: 1.0,
+            below,
+            live: Some(Arc::clone(&live)),
+        };
         let shown = tui::show(&bundle, sight);
         // Whatever ended the screen: nothing goes on unseen.
         live.controls.end();

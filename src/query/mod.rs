@@ -29,6 +29,7 @@ use crate::store::AssetInfo;
 pub use bounds::Names;
 pub use error::Error;
 pub(crate) use error::nearest;
+pub(crate) use plan::Node;
 pub use plan::Query;
 
 /// What the session knows that a record points into.

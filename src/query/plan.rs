@@ -31,7 +31,8 @@ impl Query {
         &self.expr
     }
 
-    pub(super) fn node(&self) -> &Node {
+    /// What it was compiled to.
+    pub(crate) fn node(&self) -> &Node {
         &self.node
     }
 
@@ -49,19 +50,27 @@ impl PartialEq for Query {
 
 impl Eq for Query {}
 
+/// A compiled expression.
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(crate) enum Node {
+    /// All of these.
     All(Vec<Node>),
+    /// One of these.
     Any(Vec<Node>),
+    /// Not this.
     Not(Box<Node>),
+    /// A field passes a test.
     Field { field: &'static Field, test: Test },
+    /// Object or target contains one of these.
     Search(Vec<Matcher>),
 }
 
+/// What a value must be.
 #[derive(Clone, Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     /// Within one of these, ends included.
     Within(Vec<(i128, i128)>),
+    /// Like one of these.
     Text(Vec<Matcher>),
 }
 
@@ -109,7 +118,13 @@ fn within(op: Op, value: &Value) -> (i128, i128) {
 }
 
 impl Node {
-    fn matches(&self, record: &Record<'_>, context: &Context<'_>) -> bool {
+    /// Whether the field of this term may have the value.
+    pub(crate) fn takes(&self, value: Scalar<'_>) -> bool {
+        matches!(self, Self::Field { test, .. } if test.matches(value))
+    }
+
+    /// Whether the event fits.
+    pub(crate) fn matches(&self, record: &Record<'_>, context: &Context<'_>) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.matches(record, context)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(record, context)),
@@ -141,7 +156,7 @@ impl Test {
 
 /// A pattern ready to be compared: `first`, then each of `middle` somewhere behind, then `last`.
 #[derive(Clone, Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     first: Vec<u8>,
     middle: Vec<Finder<'static>>,
     /// `None`: no star, so `first` is the whole text.

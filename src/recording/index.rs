@@ -22,6 +22,17 @@ use crate::store::{AssetSet, Object, Verbs};
 const SHARE: Duration = Duration::from_millis(100);
 /// How often a running recording is looked at.
 const FOLLOW: Duration = Duration::from_millis(80);
+/// How often it is asked whether the analyst still waits for something else.
+const PAUSE: Duration = Duration::from_millis(2);
+/// What is counted of every event; arguments of few.
+const LOOK: Look = Look::TIME
+    .and(Look::KIND)
+    .and(Look::PROCESS)
+    .and(Look::OBJECTS)
+    .and(Look::RESULT)
+    .and(Look::SIZE)
+    .and(Look::WORDS)
+    .and(Look::TOUCHED);
 /// Most things listed, and processes: what comes after is counted.
 const MAX_THINGS: usize = 60_000;
 const MAX_PROCESSES: usize = 50_000;
@@ -30,10 +41,27 @@ const MAX_PEERS: usize = 5_000;
 /// Rows kept of one destination.
 const MAX_ROWS: usize = 64;
 
-pub(super) fn run(dir: &Path, reader: Reader, known: &Shared<Known>, stop: &AtomicBool) {
+/// When it goes on.
+pub(super) struct When {
+    /// It is to end.
+    pub stop: Arc<AtomicBool>,
+    /// The analyst waits for something else: the processors are left to that.
+    pub wait: Arc<AtomicBool>,
+}
+
+impl When {
+    fn stopped(&self) -> bool {
+        while self.wait.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSE);
+        }
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) fn run(dir: &Path, reader: Reader, known: &Shared<Known>, when: &When) {
     let first = (*known.get()).clone();
     let mut index = Index { known: first, ..Index::new(Known::begin(&reader, 0)) };
-    if let Err(error) = index.run(dir, reader, known, stop) {
+    if let Err(error) = index.run(dir, reader, known, when) {
         index.known.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));
         known.set(index.known);
     }
@@ -48,39 +76,39 @@ struct Thing {
     alias: Option<u32>,
 }
 
+/// What must be the same for an event to repeat the one before: who, what, on what, with which end.
+type Doing = (u32, Kind, Option<u32>, Option<u32>, Decision, u8, Option<i64>);
+
 struct Index {
     known: Known,
+    before: Option<Doing>,
     things: HashMap<u32, Thing, RandomState>,
     processes: HashMap<u32, ProcessUse, RandomState>,
 }
 
 impl Index {
     fn new(known: Known) -> Self {
-        Self { known, things: HashMap::default(), processes: HashMap::default() }
+        Self { known, before: None, things: HashMap::default(), processes: HashMap::default() }
     }
 
-    fn run(
-        &mut self,
-        dir: &Path,
-        mut reader: Reader,
-        known: &Shared<Known>,
-        stop: &AtomicBool,
-    ) -> Result<(), BundleError> {
-        let mut access = Access::open(dir, Look { objects: true, bytes: false, numbers: true })?;
+    fn run(&mut self, dir: &Path, mut reader: Reader, known: &Shared<Known>, when: &When) -> Result<(), BundleError> {
+        let mut access = Access::open(dir)?;
         let mut next = 0;
         let (mut shared, mut pause) = (Instant::now(), Duration::ZERO);
         loop {
             // Before the events: what comes after the last look belongs to a session that still ran.
             let running = reader.state() == State::Running;
-            let mut briefs: Vec<Brief> = Vec::new();
-            while next < access.batches() && !stop.load(Ordering::Relaxed) {
-                briefs.clear();
-                access.each_brief(next, |brief| briefs.push(*brief))?;
-                if let Some(first) = briefs.first() {
-                    Arc::make_mut(&mut self.known.starts).push((first.row, first.time_ns));
+            while next < access.batches() && !when.stopped() {
+                let Some(mut block) = access.block(next) else { break };
+                access.read(&mut block, LOOK)?;
+                let telling = |kind| matches!(kind, Some(Kind::Lost | Kind::Notice | Kind::Traffic(_)));
+                if (0..block.rows()).any(|at| telling(block.kind(at))) {
+                    access.read(&mut block, Look::ARGUMENTS)?;
                 }
-                for brief in &briefs {
-                    self.count(brief, &mut access)?;
+                Arc::make_mut(&mut self.known.starts).push((block.first(), block.time(0).unwrap_or_default()));
+                for at in 0..block.rows() {
+                    let brief = block.brief(at).ok_or_else(|| access.damaged(&block))?;
+                    self.count(&brief, &mut access)?;
                 }
                 next += 1;
                 if shared.elapsed() >= pause {
@@ -90,7 +118,7 @@ impl Index {
                 }
             }
             self.share(&access, &reader, known)?;
-            if stop.load(Ordering::Relaxed) || !running {
+            if when.stop.load(Ordering::Relaxed) || !running {
                 return Ok(());
             }
             std::thread::sleep(FOLLOW);
@@ -105,6 +133,11 @@ impl Index {
         known.looked = brief.row + 1;
         known.histogram.add(brief.time_ns, brief.verbs, denied);
         known.denied += u64::from(denied);
+        let failed = brief.result.filter(|result| *result < 0);
+        let doing = (brief.process.0, brief.kind, brief.object, brief.target, brief.decision, brief.verbs.0, failed);
+        if self.before.replace(doing) != Some(doing) {
+            known.heads.push(brief.row);
+        }
         let client = brief.verbs.0 != 0;
         if client {
             known.client.push(brief.row);
@@ -141,10 +174,12 @@ impl Index {
             process.verbs.0 |= brief.verbs.0;
             process.denied += u64::from(denied);
         }
-        let about = brief.target.filter(|_| matches!(brief.kind, Kind::Traffic(_))).or(brief.object);
+        // What was asked of a name server is the server's: a name that is looked up is not called yet.
+        let named = matches!(brief.kind, Kind::Traffic(traffic) if traffic != Traffic::Query);
+        let about = brief.target.filter(|_| named).or(brief.object);
         self.thing(brief, about, denied, access)?;
         if let (Some(address), Some(name)) = (brief.object, brief.target)
-            && matches!(brief.kind, Kind::Traffic(_))
+            && named
             && address != name
             && let Some(thing) = self.known_thing(address, access)?
         {
@@ -193,6 +228,7 @@ impl Index {
                     assets: AssetSet::default(),
                     denied: 0,
                     left: None,
+                    left_row: 0,
                     first: brief.row,
                 });
                 file.events += 1;
@@ -202,7 +238,13 @@ impl Index {
                 match (brief.kind, category) {
                     (_, Some(Category::Read)) => file.reads = (file.reads.0 + 1, file.reads.1 + moved),
                     (_, Some(Category::Write)) => file.writes = (file.writes.0 + 1, file.writes.1 + moved),
-                    (Kind::Layer(change), _) => file.left = Some((change, brief.bytes)),
+                    (Kind::Layer(change), _) => {
+                        // Its contents may come in several events: the first tells it.
+                        if file.left.is_none() {
+                            file.left_row = brief.row;
+                        }
+                        file.left = Some((change, brief.bytes));
+                    }
                     _ => {}
                 }
             }
@@ -231,7 +273,7 @@ impl Index {
                     }
                     peer.tls |= tls || matches!(traffic, Traffic::Hello | Traffic::Refusal);
                     match traffic {
-                        Traffic::Connection => peer.tries += 1,
+                        Traffic::Connection | Traffic::Query => peer.tries += 1,
                         Traffic::ConnectionEnd => {
                             peer.sent += brief.bytes;
                             peer.received += brief.args[4];
@@ -312,12 +354,16 @@ impl Index {
         tree
     }
 
-    /// Destinations; an address whose name is known counts under its name.
+    /// Destinations; an address whose name is known counts under its name. Sockets that called nobody are none.
     fn peers(&self) -> Vec<Peer> {
         let mut merged: HashMap<Arc<Object>, Peer> = HashMap::new();
+        let named = |thing: &Thing| thing.alias.and_then(|id| self.things.get(&id)).map(|named| &named.object);
+        // By the address alone: programs try one by a datagram socket before they call it by another.
+        let names: HashMap<&[u8], &Arc<Object>> =
+            self.things.values().filter_map(|thing| Some((&*thing.object.name, named(thing)?))).collect();
         for thing in self.things.values() {
             let Some(peer) = &thing.peer else { continue };
-            let name = thing.alias.and_then(|id| self.things.get(&id)).map_or(&thing.object, |named| &named.object);
+            let name = names.get(&*thing.object.name).copied().unwrap_or(&thing.object);
             match merged.get_mut(name) {
                 None => {
                     merged.insert(Arc::clone(name), Peer { object: Arc::clone(name), ..peer.clone() });
@@ -338,7 +384,8 @@ impl Index {
                 }
             }
         }
-        let mut peers: Vec<Peer> = merged.into_values().collect();
+        let called = |peer: &Peer| peer.tries > 0 || peer.client > 0 || peer.denied > 0 || !peer.rows.is_empty();
+        let mut peers: Vec<Peer> = merged.into_values().filter(called).collect();
         peers.sort_unstable_by_key(|peer| (peer.client == 0, peer.tries == 0, peer.first));
         peers.truncate(MAX_PEERS);
         peers

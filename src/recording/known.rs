@@ -93,6 +93,8 @@ pub struct FileUse {
     pub denied: u64,
     /// What was left of it on disk, and its size.
     pub left: Option<(LayerChange, u64)>,
+    /// The row that tells that.
+    pub left_row: u64,
     /// The first row about it.
     pub first: u64,
 }
@@ -114,6 +116,8 @@ pub struct Known {
     pub histogram: Histogram,
     /// Rows that have a verb.
     pub client: RowSet,
+    /// Rows that do not only repeat the row before: another doing, thing or outcome.
+    pub heads: RowSet,
     /// Rows that are output of the terminal, or say its size.
     pub screen: RowSet,
     /// Events by verb.
@@ -149,6 +153,7 @@ impl Known {
             starts: Arc::default(),
             histogram: Histogram::default(),
             client: RowSet::default(),
+            heads: RowSet::default(),
             screen: RowSet::default(),
             verbs: [0; 8],
             denied: 0,

@@ -5,8 +5,10 @@
 //! several times a second), so live and replay are the same code, and memory does not grow with the recording. Two
 //! threads look through it: `index` once from beginning to end, `search` for each filter. Neither is ever waited for.
 
+mod fetch;
 mod index;
 mod known;
+mod scan;
 mod search;
 
 use std::path::{Path, PathBuf};
@@ -14,10 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::bundle::{Access, BundleError, Look};
+use crate::bundle::{Access, BundleError};
 use crate::query::Query;
 use crate::store::Record;
 
+pub use fetch::Fetch;
 pub(crate) use index::left;
 pub use known::{AssetUse, FileUse, Known, Peer, ProcessUse};
 pub use search::Hits;
@@ -40,6 +43,12 @@ impl<T> Shared<T> {
     }
 }
 
+/// Makes this thread one of those that take what time the screen (and the subject) leave.
+pub(crate) fn yield_to_the_screen() {
+    // Refused, it is a little less smooth.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 10);
+}
+
 /// A recording, open for a screen.
 pub struct Recording {
     dir: PathBuf,
@@ -55,17 +64,22 @@ impl Recording {
     pub fn open(dir: &Path) -> Result<Self, BundleError> {
         // Says best what is no bundle at all, and what its session is.
         let reader = crate::bundle::Reader::open(dir)?;
-        let access = Access::open(dir, Look::ALL)?;
+        let access = Access::open(dir)?;
         let first = Known::begin(&reader, access.rows());
         let assets = first.session.as_ref().map(|session| session.assets.clone()).unwrap_or_default();
         let known = Arc::new(Shared::new(first));
         let stop = Arc::new(AtomicBool::new(false));
+        let searching = Arc::new(AtomicBool::new(false));
         let indexer = {
-            let (dir, known, stop) = (dir.to_owned(), Arc::clone(&known), Arc::clone(&stop));
-            let run = move || index::run(&dir, reader, &known, &stop);
+            let (dir, known) = (dir.to_owned(), Arc::clone(&known));
+            let when = index::When { stop: Arc::clone(&stop), wait: Arc::clone(&searching) };
+            let run = move || {
+                yield_to_the_screen();
+                index::run(&dir, reader, &known, &when);
+            };
             std::thread::Builder::new().name("belljar-index".into()).spawn(run).ok()
         };
-        let search = search::Search::start(dir, assets, Arc::clone(&stop));
+        let search = search::Search::start(dir, assets, Arc::clone(&stop), searching);
         Ok(Self { dir: dir.to_owned(), access, known, search, stop, indexer })
     }
 
@@ -94,14 +108,29 @@ impl Recording {
         self.access.row(row, visit)
     }
 
+    /// Whether a row can be shown at once.
+    pub fn is_at_hand(&self, row: u64) -> bool {
+        self.access.is_at_hand(row)
+    }
+
     /// The last row at or before this time; 0 when there is none. Times go up with rows but for events of several
     /// witnesses that came at nearly the same moment.
     pub fn row_at(&mut self, time_ns: u64) -> Result<u64, BundleError> {
         let known = self.known();
-        // The first row of each batch is known where it was looked through: then one batch is decoded, not several.
-        let after = known.starts.partition_point(|(_, time)| *time <= time_ns);
-        let mut low = known.starts.get(after.saturating_sub(1)).map_or(0, |(row, _)| *row);
-        let mut high = known.starts.get(after).map_or(self.rows(), |(row, _)| *row);
+        // When each batch begins is known where it was looked through; else the column of times is read in some.
+        let (mut first, mut after) = (0, self.access.batches());
+        while first < after {
+            let middle = first.midpoint(after);
+            let begins = match known.starts.get(middle) {
+                Some((_, time)) => *time,
+                None => self.access.begins(middle)?,
+            };
+            if begins <= time_ns { first = middle + 1 } else { after = middle }
+        }
+        let Some((mut low, rows)) = first.checked_sub(1).and_then(|batch| self.access.batch(batch)) else {
+            return Ok(0);
+        };
+        let mut high = low + rows as u64;
         while low < high {
             let middle = low.midpoint(high);
             match self.access.time(middle)? {
@@ -117,9 +146,9 @@ impl Recording {
         self.access.time(row)
     }
 
-    /// Looks for the events that fit; `None` ends a search.
-    pub fn filter(&mut self, query: Option<Query>) {
-        self.search.begin(query);
+    /// Looks for the events that fit, those near the row `at` first; `None` ends a search.
+    pub fn filter(&mut self, query: Option<Query>, at: u64) {
+        self.search.begin(query, at);
     }
 
     /// What was found so far; `None` without a filter.

@@ -1,25 +1,27 @@
-//! Looks for the events that fit a filter, on a thread of its own, batch by batch from the first event on. What was
-//! found is shared as it grows; a new filter ends the search for the old one within a few thousand events.
+//! Looks for the events that fit a filter, beside the screen: batch by batch, the one that is looked at first and the
+//! others by how far they are from it, on as many threads as there are processors. What was found is shared as it
+//! grows; a new filter ends the search for the old one within a batch.
 //!
-//! Only what the filter asks for is read: `verb:transmit` decodes three columns, not twenty-six.
+//! Only what the filter asks for is read (`super::scan`): `verb:transmit` decodes two columns, not twenty-six.
 
-use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use crate::bundle::{Access, BundleError, Look};
-use crate::query::ast::Expr;
+use super::scan::{Scan, set};
+use crate::bundle::{Access, BundleError};
 use crate::query::{Context, Query};
 use crate::store::{AssetInfo, RowSet};
 
-/// Events between two looks at whether the search is still wanted.
-const SLICE: u64 = 4096;
+/// Most threads: each keeps a few MiB of what it decoded.
+const THREADS: usize = 4;
 /// How often what was found is shared.
 const SHARE: Duration = Duration::from_millis(30);
+/// As long as it is that little, what was found is shared at once.
+const FEW: u64 = 64;
 /// How often a running recording is looked at for more.
 const FOLLOW: Duration = Duration::from_millis(100);
 
@@ -28,7 +30,7 @@ const FOLLOW: Duration = Duration::from_millis(100);
 pub struct Hits {
     /// Rows that fit.
     pub rows: RowSet,
-    /// How many rows were looked at, from the first on.
+    /// How many rows were looked at.
     pub looked: u64,
     /// Whether all there is was looked at.
     pub done: bool,
@@ -38,13 +40,29 @@ pub struct Hits {
     pub trouble: Option<String>,
 }
 
+/// What is looked for.
+#[derive(Clone)]
+struct Request {
+    query: Query,
+    /// The row at which the analyst looks.
+    at: u64,
+}
+
 struct Wanted {
-    query: Mutex<Option<Query>>,
+    request: Mutex<Option<Request>>,
     /// Goes up with every request.
     generation: AtomicU64,
     changed: Condvar,
     hits: Shared<Option<Arc<Hits>>>,
     stop: Arc<AtomicBool>,
+    /// Whether a search goes on, for which others leave the processors.
+    busy: Arc<AtomicBool>,
+}
+
+impl Wanted {
+    fn is_current(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation && !self.stop.load(Ordering::Relaxed)
+    }
 }
 
 pub(super) struct Search {
@@ -53,24 +71,26 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn start(dir: &Path, assets: Vec<AssetInfo>, stop: Arc<AtomicBool>) -> Self {
+    pub(super) fn start(dir: &Path, assets: Vec<AssetInfo>, stop: Arc<AtomicBool>, busy: Arc<AtomicBool>) -> Self {
         let wanted = Arc::new(Wanted {
-            query: Mutex::new(None),
+            request: Mutex::new(None),
             generation: AtomicU64::new(0),
             changed: Condvar::new(),
             hits: Shared::new(None),
             stop,
+            busy,
         });
         let (dir, shared) = (dir.to_owned(), Arc::clone(&wanted));
-        let worker =
-            std::thread::Builder::new().name("belljar-search".into()).spawn(move || work(&dir, &assets, &shared)).ok();
+        let run = move || work(dir, &assets, &shared);
+        let worker = std::thread::Builder::new().name("belljar-search".into()).spawn(run).ok();
         Self { wanted, worker }
     }
 
-    pub(super) fn begin(&mut self, query: Option<Query>) {
+    pub(super) fn begin(&mut self, query: Option<Query>, at: u64) {
         let first = query.as_ref().map(|_| Arc::new(Hits::default()));
-        let mut place = self.wanted.query.lock().unwrap_or_else(PoisonError::into_inner);
-        *place = query;
+        let mut place = self.wanted.request.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.busy.store(query.is_some(), Ordering::Relaxed);
+        *place = query.map(|query| Request { query, at });
         self.wanted.hits.set(first);
         self.wanted.generation.fetch_add(1, Ordering::Release);
         self.wanted.changed.notify_all();
@@ -81,121 +101,166 @@ impl Search {
     }
 
     pub(super) fn end(&mut self) {
-        self.begin(None);
+        self.begin(None, 0);
         if let Some(worker) = self.worker.take() {
             let _ = worker.join(); // its last hits stand
         }
     }
 }
 
-fn work(dir: &Path, assets: &[AssetInfo], wanted: &Wanted) {
+fn work(dir: PathBuf, assets: &[AssetInfo], wanted: &Wanted) {
     let mut done = 0;
+    let mut readers = Readers { dir, open: Vec::new() };
+    // So that the first filter finds them open; what goes wrong is said when one is asked for.
+    let _ = readers.follow();
     while !wanted.stop.load(Ordering::Relaxed) {
-        let query = {
-            let place = wanted.query.lock().unwrap_or_else(PoisonError::into_inner);
-            let idle = |_: &mut Option<Query>| {
-                wanted.generation.load(Ordering::Acquire) == done && !wanted.stop.load(Ordering::Relaxed)
-            };
+        let request = {
+            let place = wanted.request.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = |_: &mut Option<Request>| wanted.is_current(done);
             let place = wanted.changed.wait_while(place, idle).unwrap_or_else(PoisonError::into_inner);
             done = wanted.generation.load(Ordering::Acquire);
             place.clone()
         };
-        let Some(query) = query else { continue };
-        let current = || wanted.generation.load(Ordering::Acquire) == done && !wanted.stop.load(Ordering::Relaxed);
-        let mut hits = Hits::default();
-        if let Err(error) = search(dir, &query, &Context { assets }, &current, &mut hits, &wanted.hits) {
-            hits.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));
-            share(&wanted.hits, &hits, &current);
+        let Some(request) = request else { continue };
+        let found = Found { wanted, generation: done, state: Mutex::default(), begun: Instant::now() };
+        if let Err(error) = search(&mut readers, &request, &Context { assets }, &found) {
+            found.fail(&error);
         }
     }
 }
 
-fn share(place: &Shared<Option<Arc<Hits>>>, hits: &Hits, current: &impl Fn() -> bool) {
-    if current() {
-        place.set(Some(Arc::new(hits.clone())));
+/// The recording, opened for each thread by itself.
+struct Readers {
+    dir: PathBuf,
+    open: Vec<Access>,
+}
+
+impl Readers {
+    /// Looks for what was written since; returns whether there is more.
+    fn follow(&mut self) -> Result<bool, BundleError> {
+        if self.open.is_empty() {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+            for _ in 0..threads {
+                self.open.push(Access::open(&self.dir)?);
+            }
+            return Ok(true);
+        }
+        let mut more = false;
+        for access in &mut self.open {
+            more |= access.poll()?;
+        }
+        Ok(more)
+    }
+}
+
+/// What one search has found, put together by its threads.
+struct Found<'w> {
+    wanted: &'w Wanted,
+    generation: u64,
+    state: Mutex<(Hits, Option<Instant>)>,
+    begun: Instant,
+}
+
+impl Found<'_> {
+    fn is_current(&self) -> bool {
+        self.wanted.is_current(self.generation)
+    }
+
+    fn add(&self, first: u64, looked: usize, rows: &[u64]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hits, shared) = &mut *state;
+        let soon = hits.rows.len() < FEW && rows.iter().any(|word| *word != 0);
+        hits.rows.extend(set(rows).map(|at| first + at as u64));
+        hits.looked += looked as u64;
+        if soon || shared.is_none_or(|shared| shared.elapsed() >= SHARE) {
+            self.share(hits);
+            *shared = Some(Instant::now());
+        }
+    }
+
+    fn finish(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_current() {
+            return;
+        }
+        if !state.0.done {
+            state.0.took = self.begun.elapsed();
+        }
+        state.0.done = true;
+        self.wanted.busy.store(false, Ordering::Relaxed);
+        self.share(&state.0);
+    }
+
+    fn fail(&self, error: &BundleError) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0.trouble = Some(crate::redact::plain(error.to_string().as_bytes()));
+        if self.is_current() {
+            self.wanted.busy.store(false, Ordering::Relaxed);
+        }
+        self.share(&state.0);
+    }
+
+    fn share(&self, hits: &Hits) {
+        // Under the lock that requests are made under: what an old search found is never shown for a new one.
+        let _request = self.wanted.request.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_current() {
+            self.wanted.hits.set(Some(Arc::new(hits.clone())));
+        }
     }
 }
 
 fn search(
-    dir: &Path,
-    query: &Query,
+    readers: &mut Readers,
+    request: &Request,
     context: &Context<'_>,
-    current: &impl Fn() -> bool,
-    hits: &mut Hits,
-    place: &Shared<Option<Arc<Hits>>>,
+    found: &Found<'_>,
 ) -> Result<(), BundleError> {
-    let begun = Instant::now();
-    let mut shared = begun;
-    let mut access = Access::open(dir, look(query.expr()))?;
+    readers.follow()?;
     let mut next = 0;
-    let mut first = true;
     loop {
-        while next < access.batches() {
-            access.each(next, |row, record| {
-                if query.matches(record, context) {
-                    // The very first ones are shown at once.
-                    let soon = hits.rows.len() < 64 && shared.elapsed() >= SHARE / 4;
-                    hits.rows.push(row);
-                    if soon {
-                        share(place, hits, current);
-                        shared = Instant::now();
-                    }
-                }
-                hits.looked = row + 1;
-                if row.is_multiple_of(SLICE) && !current() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let batches = readers.open.iter().map(Access::batches).min().unwrap_or_default();
+        let mut order: Vec<usize> = (next..batches).collect();
+        let is_before = |access: &Access, index: usize| {
+            access.batch(index).is_some_and(|(first, rows)| first + rows as u64 <= request.at)
+        };
+        let near = readers.open.first().map_or(0, |access| {
+            let all: Vec<usize> = (0..batches).collect();
+            all.partition_point(|index| is_before(access, *index))
+        });
+        order.sort_by_key(|index| index.abs_diff(near));
+        let taken = AtomicUsize::new(0);
+        let one = |access: &mut Access| -> Result<(), BundleError> {
+            let mut scan = Scan::new(&request.query);
+            while let Some(index) = order.get(taken.fetch_add(1, Ordering::Relaxed)).filter(|_| found.is_current()) {
+                let Some(mut block) = access.block(*index) else { continue };
+                let rows = scan.fit(access, &mut block, context)?;
+                found.add(block.first(), block.rows(), &rows);
+            }
+            Ok(())
+        };
+        if order.len() < 2 {
+            readers.open.first_mut().map_or(Ok(()), one)?;
+        } else {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = readers.open.iter_mut().map(|access| scope.spawn(|| one(access))).collect();
+                // A thread that panicked has told nothing: the search ends without its batch.
+                threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
             })?;
-            if !current() {
-                return Ok(());
-            }
-            next += 1;
-            if shared.elapsed() >= SHARE {
-                share(place, hits, current);
-                shared = Instant::now();
-            }
         }
-        if first {
-            hits.took = begun.elapsed();
-            first = false;
+        if !found.is_current() {
+            return Ok(());
         }
-        hits.done = true;
-        share(place, hits, current);
+        next = batches;
+        found.finish();
         // What comes later in a running session is looked at as it comes.
         loop {
             std::thread::sleep(FOLLOW);
-            if !current() {
+            if !found.is_current() {
                 return Ok(());
             }
-            if access.poll()? {
+            if readers.follow()? {
                 break;
             }
         }
-    }
-}
-
-/// Which parts of an event a filter looks at.
-fn look(expr: &Expr) -> Look {
-    let join = |parts: &[Expr]| {
-        parts.iter().map(look).fold(Look::LEAST, |a, b| Look {
-            objects: a.objects || b.objects,
-            bytes: a.bytes || b.bytes,
-            numbers: a.numbers || b.numbers,
-        })
-    };
-    match expr {
-        Expr::All => Look::LEAST,
-        Expr::And(parts) | Expr::Or(parts) => join(parts),
-        Expr::Not(part) => look(part),
-        Expr::Search(_) => Look { objects: true, ..Look::LEAST },
-        Expr::Compare { field, .. } => match field.name {
-            "seq" | "t" | "op" | "category" | "abi" | "nr" | "pid" | "key" | "parent" | "proc" | "exe" | "verb"
-            | "asset" | "class" => Look::LEAST,
-            "kind" | "object" | "target-kind" | "target" | "path" | "host" | "port" => {
-                Look { objects: true, ..Look::LEAST }
-            }
-            "witness" | "tid" | "bytes" | "result" | "errno" | "outcome" | "decision" | "authority" | "took"
-            | "args" => Look { numbers: true, ..Look::LEAST },
-            // Whatever else there is, and comes to be.
-            _ => Look::ALL,
-        },
     }
 }

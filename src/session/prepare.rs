@@ -95,6 +95,11 @@ impl Prepared {
         &self.spec.assets
     }
 
+    /// What is planted.
+    pub fn plants(&self) -> &[belljar_sandbox::decoy::Plant] {
+        &self.spec.plants
+    }
+
     /// By which rules it is judged.
     pub fn rules(&self) -> &Rules {
         &self.rules

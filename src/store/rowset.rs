@@ -1,4 +1,4 @@
-//! A set of row numbers that grows at its end and is shared while it grows: the hits of a filter, the events that touch
+//! A set of row numbers that is shared while it grows: the hits of a filter, the events that touch
 //! client data. A bit a row, in sealed pieces behind `Arc`: a copy for the screen costs a few pointers, and the hits of
 //! a filter over 100 million events take 12 MB however many there are.
 
@@ -13,6 +13,8 @@ struct Piece {
     bits: Arc<Vec<u64>>,
     /// Members in all pieces before.
     before: u64,
+    /// Members in it.
+    len: u64,
 }
 
 /// Ascending row numbers.
@@ -24,7 +26,7 @@ pub struct RowSet {
 }
 
 impl RowSet {
-    /// Adds a row; rows come in ascending order.
+    /// Adds a row, behind all that are in it.
     pub fn push(&mut self, row: u64) {
         let (index, bit) = ((row / PIECE) as usize, (row % PIECE) as usize);
         if self.pieces.len() <= index {
@@ -32,13 +34,26 @@ impl RowSet {
         }
         let Some(place) = self.pieces.get_mut(index) else { return };
         let before = self.len;
-        let piece = place.get_or_insert_with(|| Piece { bits: Arc::new(vec![0; WORDS]), before });
+        let piece = place.get_or_insert_with(|| Piece { bits: Arc::new(vec![0; WORDS]), before, len: 0 });
         // Copies the piece only while the screen still holds the one before.
         if let Some(word) = Arc::make_mut(&mut piece.bits).get_mut(bit / 64)
             && *word >> (bit % 64) & 1 == 0
         {
             *word |= 1 << (bit % 64);
+            piece.len += 1;
             self.len += 1;
+        }
+    }
+
+    /// Adds rows, wherever they belong.
+    pub fn extend(&mut self, rows: impl Iterator<Item = u64>) {
+        for row in rows {
+            self.push(row);
+        }
+        let mut before = 0;
+        for piece in self.pieces.iter_mut().flatten() {
+            piece.before = before;
+            before += piece.len;
         }
     }
 
@@ -94,6 +109,33 @@ impl RowSet {
         None
     }
 
+    /// Its rows without those that only repeat the row before: `heads` are the rows that do not. A row whose row before
+    /// is not in the set stays, so that of each run there is one.
+    #[must_use]
+    pub fn folded(&self, heads: &Self) -> Self {
+        let (mut out, mut before, mut last) = (Self::default(), 0, 0);
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let Some(piece) = piece else {
+                out.pieces.push(None);
+                last = 0;
+                continue;
+            };
+            let begun = heads.pieces.get(index).and_then(Option::as_ref);
+            let mut bits = vec![0; WORDS];
+            let mut len = 0;
+            for (at, (word, place)) in piece.bits.iter().zip(&mut bits).enumerate() {
+                let head = begun.and_then(|piece| piece.bits.get(at)).copied().unwrap_or_default();
+                *place = word & (head | !(word << 1 | last));
+                len += u64::from(place.count_ones());
+                last = word >> 63;
+            }
+            out.pieces.push(Some(Piece { bits: Arc::new(bits), before, len }));
+            before += len;
+        }
+        out.len = before;
+        out
+    }
+
     /// Whether the row is in it.
     pub fn contains(&self, row: u64) -> bool {
         let bit = (row % PIECE) as usize;
@@ -122,21 +164,37 @@ mod tests {
         #[test]
         fn it_is_an_ordered_set(rows in proptest::collection::btree_set(0..400_000_u64, 0..200), asked in 0..420_000_u64) {
             let mut set = RowSet::default();
+            // In pieces that come in any order, and in one go.
+            let (even, odd): (Vec<u64>, Vec<u64>) = rows.iter().partition(|row| *row / 1000 % 2 == 0);
+            let mut pieces = RowSet::default();
+            for piece in odd.chunks(7).rev().chain(even.chunks(5)) {
+                pieces.extend(piece.iter().copied());
+            }
             for row in &rows {
                 set.push(*row);
             }
             let rows: BTreeSet<u64> = rows;
-            prop_assert_eq!(set.len(), rows.len() as u64);
-            for (rank, row) in rows.iter().enumerate() {
-                prop_assert_eq!(set.select(rank as u64), Some(*row));
-                prop_assert_eq!(set.rank(*row), rank as u64);
-                prop_assert!(set.contains(*row));
+            // A run is shown by its first row.
+            let mut heads = RowSet::default();
+            (0..asked).step_by(3).for_each(|row| heads.push(row));
+            let folded = set.folded(&heads);
+            let first = |row: &&u64| row.is_multiple_of(3) && **row < asked || !row.checked_sub(1).is_some_and(|row| rows.contains(&row));
+            let left: Vec<u64> = rows.iter().filter(first).copied().collect();
+            prop_assert_eq!(folded.len(), left.len() as u64);
+            prop_assert!(left.iter().enumerate().all(|(rank, row)| folded.select(rank as u64) == Some(*row)));
+            for set in [&set, &pieces] {
+                prop_assert_eq!(set.len(), rows.len() as u64);
+                for (rank, row) in rows.iter().enumerate() {
+                    prop_assert_eq!(set.select(rank as u64), Some(*row));
+                    prop_assert_eq!(set.rank(*row), rank as u64);
+                    prop_assert!(set.contains(*row));
+                }
+                prop_assert_eq!(set.select(rows.len() as u64), None);
+                prop_assert_eq!(set.rank(asked), rows.range(..asked).count() as u64);
+                prop_assert_eq!(set.at_or_after(asked), rows.range(asked..).next().copied());
+                prop_assert_eq!(set.before(asked), rows.range(..asked).next_back().copied());
+                prop_assert_eq!(set.contains(asked), rows.contains(&asked));
             }
-            prop_assert_eq!(set.select(rows.len() as u64), None);
-            prop_assert_eq!(set.rank(asked), rows.range(..asked).count() as u64);
-            prop_assert_eq!(set.at_or_after(asked), rows.range(asked..).next().copied());
-            prop_assert_eq!(set.before(asked), rows.range(..asked).next_back().copied());
-            prop_assert_eq!(set.contains(asked), rows.contains(&asked));
         }
     }
 }

@@ -89,11 +89,18 @@ actions! {
     Follow "follow" ["f"] Anywhere "stay at the newest event, or not";
     Filter "filter" ["/"] Anywhere "write a filter; Tab completes, Enter takes it, Esc gives it up";
     Clear "clear-filter" ["c"] Anywhere "take the whole filter off";
+    Around "around" ["v"] Events "show all events with those that fit the filter marked, or those alone";
+    NextMatch "next-match" ["n"] Anywhere "go to the next event that fits the filter";
+    PreviousMatch "previous-match" ["N"] Anywhere "go to the one before";
+    Repeats "repeats" ["z"] Events "fold events that repeat the one before, or unfold them";
+    Save "save-filter" ["s"] Anywhere "give the filter a name, to be used as @name";
+    Saved "saved-filters" ["@"] Anywhere "list the filters with names, to take one";
     Mark "mark" ["m"] Anywhere "mark the event, or take its mark off; kept in the recording";
     Note "note" ["i"] Anywhere "mark the event with a note";
     Marks "marks" ["'"] Anywhere "list the marks, to go to one";
     Reveal "reveal" ["x"] Anywhere "show the masked bytes of the event; asks, and is noted in the recording";
     Copy "copy" ["y"] Anywhere "copy the row, masked, to the terminal's clipboard (OSC 52)";
+    Export "export" ["e"] Anywhere "write the events that are shown to a file, masked: .csv, .jsonl, .strace, .txt";
     Keyboard "keyboard" ["enter"] Terminal "give the keyboard to the subject; Ctrl-] takes it back";
     Freeze "freeze" ["F"] Live "freeze the subject, or let it go on";
     Kill "kill" ["K"] Live "end the subject; asks";

@@ -11,14 +11,19 @@ use ratatui::layout::Rect;
 use super::action::{Action, Keymap};
 use super::bar::Bar;
 use super::entries::{Entries, Entry};
+use super::export::Export;
 use super::live::Live;
+use super::saved::Saved;
 use super::screen::Screen;
 use super::theme::Theme;
+use super::views::events::Event;
+use super::views::left::Left;
 use crate::analysis::rules::Rules;
 use crate::bundle::{BundleError, Note, Notes, State};
 use crate::query::Context;
-use crate::recording::{Hits, Known, Recording};
+use crate::recording::{Fetch, Hits, Known, Recording};
 use crate::redact::Redactor;
+use crate::store::RowSet;
 
 /// How long a message stays.
 const MESSAGE: Duration = Duration::from_secs(6);
@@ -103,6 +108,12 @@ pub(super) enum Layer {
     Ask(Asked),
     /// Where to go.
     Goto(tui_input::Input),
+    /// Where to export.
+    Export(tui_input::Input),
+    /// A name for the filter.
+    Name(tui_input::Input),
+    /// One of the filters with names is chosen.
+    Saved(usize),
     /// A note is written on this row.
     Note(tui_input::Input, u64),
     /// One of the marks is chosen.
@@ -129,12 +140,16 @@ pub(super) enum Spot {
     Strip,
     /// Rows of the list of this pane.
     List(usize),
+    /// The subject's own terminal.
+    Subject,
 }
 
 /// Everything the screen shows.
 pub(super) struct App {
     /// The recording.
     pub recording: Recording,
+    /// Single events of it for lists, read beside the screen.
+    pub lines: Fetch<Event>,
     /// What is known of it.
     pub known: Arc<Known>,
     /// Masks the planted values.
@@ -165,6 +180,16 @@ pub(super) struct App {
     pub cursor_ns: u64,
     /// The first row shown of the events, as a rank among those shown.
     pub events_top: u64,
+    /// The moment, and its rank, when the events were drawn last.
+    pub events_drawn: (u64, u64),
+    /// Whether all events are shown, with those that fit the filter marked.
+    pub around: bool,
+    /// Whether events that repeat the one before are folded.
+    pub folded: bool,
+    /// The rows shown; all of them where there is none.
+    pub shown: Option<RowSet>,
+    /// Whether those are to be made again.
+    pub reshow: bool,
     /// Whether the newest event is kept in sight.
     pub follow: bool,
     /// Live: whether the screen stands still.
@@ -175,6 +200,14 @@ pub(super) struct App {
     pub bar: Bar,
     /// What it found.
     pub hits: Option<Arc<Hits>>,
+    /// The files that were planted, by path.
+    pub below: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What is left of the file that was selected last.
+    pub left: Option<Left>,
+    /// Filters with names.
+    pub saved: Saved,
+    /// The export that goes on.
+    pub export: Option<Export>,
     /// What lies above.
     pub layer: Option<Layer>,
     /// What is to be said, whether it is bad, and since when.
@@ -217,14 +250,19 @@ impl App {
         rules: Rules,
         theme: Theme,
         keymap: Keymap,
+        saved: Saved,
         live: Option<Arc<Live>>,
     ) -> Result<Self, BundleError> {
         let recording = Recording::open(dir)?;
         let known = recording.known();
+        let assets = known.session.as_ref().map(|session| session.assets.clone()).unwrap_or_default();
+        let redactor = redactors.0.clone();
+        let lines = Fetch::start(dir, move |record| Event::of(record, &redactor, &assets));
         let mut app = Self {
             notes: Notes::open(dir),
             screen: Screen::new(80, 24),
             follow: live.is_some(),
+            lines,
             recording,
             known,
             redactor: redactors.0,
@@ -241,6 +279,15 @@ impl App {
             cursor: 0,
             cursor_ns: 0,
             events_top: 0,
+            events_drawn: (0, 0),
+            around: false,
+            folded: false,
+            shown: None,
+            reshow: false,
+            below: BTreeMap::new(),
+            left: None,
+            saved,
+            export: None,
             paused: false,
             play: Play { on: false, speed: 1.0, reverse: false, at_ns: 0.0 },
             bar: Bar::default(),
@@ -260,6 +307,7 @@ impl App {
             page: 10,
             spots: Vec::new(),
         };
+        app.bar.names = app.saved.clone();
         app.go_to(0);
         app.list_entries();
         Ok(app)
@@ -326,7 +374,7 @@ impl App {
         };
         if !same {
             self.hits = hits;
-            self.dirty = true;
+            (self.dirty, self.reshow) = (true, true);
         }
         let known = self.recording.known();
         if !self.paused && !Arc::ptr_eq(&known, &self.known) {
@@ -334,8 +382,19 @@ impl App {
                 self.complain(error);
             }
             self.known = known;
+            self.lines.retry();
             self.list_entries();
+            (self.dirty, self.reshow) = (true, self.reshow || self.folded);
+        }
+        if std::mem::take(&mut self.reshow) {
+            self.show_rows();
+        }
+        self.look_at_export();
+        if self.lines.changed() {
             self.dirty = true;
+        }
+        if let Some(trouble) = self.lines.trouble().filter(|_| self.message.is_none()) {
+            self.complain(trouble);
         }
         if self.follow && !self.paused {
             self.go_last();
@@ -377,24 +436,68 @@ impl App {
         }
     }
 
-    /// How many events are shown: all, or those that fit.
+    /// Which rows are shown: all, or those that fit, each or one for all that repeat it.
+    fn show_rows(&mut self) {
+        let fit = self.hits.as_ref().filter(|_| !self.around).map(|hits| &hits.rows);
+        // Until all was looked through nobody knows what repeats; live, the last moments are always missing.
+        let looked = self.live.is_some() || self.known.looked >= self.recording.rows();
+        self.shown = match fit {
+            Some(rows) if self.folded && looked => Some(rows.folded(&self.known.heads)),
+            Some(rows) => Some(rows.clone()),
+            None if self.folded && looked => Some(self.known.heads.clone()),
+            None => None,
+        };
+    }
+
+    fn look_at_export(&mut self) {
+        let Some(export) = &mut self.export else { return };
+        let path = crate::redact::plain(export.path().as_os_str().as_encoded_bytes());
+        match export.ended() {
+            Some(Ok(written)) => {
+                self.export = None;
+                self.say(format!("{} events written to {path}", super::text::count(written)));
+            }
+            Some(Err(error)) => {
+                self.export = None;
+                self.complain(format!("{path} is not whole: {error}"));
+            }
+            None => {
+                let written = super::text::count(export.written());
+                self.say(format!("{written} events written to {path} so far"));
+            }
+        }
+    }
+
+    /// How many events are shown.
     pub(super) fn len(&self) -> u64 {
-        self.hits.as_ref().map_or(self.recording.rows(), |hits| hits.rows.len())
+        self.shown.as_ref().map_or(self.recording.rows(), RowSet::len)
+    }
+
+    /// How many events a row stands for: itself, and those folded into it.
+    pub(super) fn times(&self, row: u64) -> u64 {
+        let Some(shown) = self.shown.as_ref().filter(|_| self.folded) else { return 1 };
+        let next = shown.at_or_after(row + 1);
+        match self.hits.as_ref().filter(|_| !self.around) {
+            Some(hits) => {
+                next.map_or(hits.rows.len(), |next| hits.rows.rank(next)) - hits.rows.rank(row).min(hits.rows.len())
+            }
+            None => next.unwrap_or(self.known.looked.max(row + 1)) - row,
+        }
     }
 
     /// The row of this rank among the events shown.
     pub(super) fn nth(&self, rank: u64) -> Option<u64> {
-        match &self.hits {
-            Some(hits) => hits.rows.select(rank),
+        match &self.shown {
+            Some(rows) => rows.select(rank),
             None => (rank < self.recording.rows()).then_some(rank),
         }
     }
 
     /// The rank of the moment among the events shown: of the last at or before it.
     pub(super) fn rank(&self) -> u64 {
-        match &self.hits {
-            Some(hits) if hits.rows.contains(self.cursor) => hits.rows.rank(self.cursor),
-            Some(hits) => hits.rows.rank(self.cursor).saturating_sub(1),
+        match &self.shown {
+            Some(rows) if rows.contains(self.cursor) => rows.rank(self.cursor),
+            Some(rows) => rows.rank(self.cursor).saturating_sub(1),
             None => self.cursor,
         }
     }
@@ -433,9 +536,9 @@ impl App {
     fn search_if_due(&mut self) {
         if let Some(super::bar::Changed(query)) = self.bar.take_changed() {
             self.hits = None;
-            self.recording.filter(query);
+            self.recording.filter(query, self.cursor);
             self.hits = self.recording.hits();
-            self.dirty = true;
+            (self.dirty, self.reshow) = (true, true);
         }
     }
 
@@ -465,9 +568,9 @@ impl App {
     /// How many panes of this view take keys.
     pub(super) fn panes(&self) -> usize {
         match self.view {
-            View::Overview | View::Flow | View::Network | View::Findings => 2,
+            View::Overview | View::Flow | View::Network | View::Files | View::Findings => 2,
             View::Events => 3,
-            View::Files | View::Processes | View::Terminal => 1,
+            View::Processes | View::Terminal => 1,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use tui_input::{Input, InputRequest};
 
+use super::saved::Saved;
 use crate::query::complete::{Candidate, complete};
 use crate::query::{Context, Error, Query};
 
@@ -27,6 +28,8 @@ pub(super) struct Bar {
     /// Which of them is taken next.
     pub chosen: usize,
     changed: Option<Changed>,
+    /// What `@name`s stand for.
+    pub names: Saved,
 }
 
 impl Bar {
@@ -108,7 +111,7 @@ impl Bar {
     /// Takes the last term off; returns whether there was one.
     pub(super) fn pop(&mut self, context: &Context<'_>) -> bool {
         use crate::query::ast::Expr;
-        let Ok(query) = Query::parse(&self.committed, context) else { return false };
+        let Ok(query) = Query::parse(&self.names.expand(&self.committed), context) else { return false };
         let shorter = match query.expr() {
             Expr::All => return false,
             Expr::And(parts) => {
@@ -121,7 +124,7 @@ impl Bar {
 
     fn read(&mut self, context: &Context<'_>) {
         let text = self.input.value().trim();
-        match Query::parse(self.input.value(), context) {
+        match Query::parse(&self.names.expand(self.input.value()), context) {
             Ok(query) => {
                 self.error = None;
                 self.changed = Some(Changed((!text.is_empty()).then_some(query)));
@@ -134,6 +137,16 @@ impl Bar {
         let text = self.input.value();
         let at = text.char_indices().nth(self.input.cursor()).map_or(text.len(), |(at, _)| at);
         self.candidates = complete(text, at, context);
+        let start = text.get(..at).and_then(|before| before.rfind(char::is_whitespace)).map_or(0, |space| space + 1);
+        if let Some(begun) = text.get(start..at).and_then(|word| word.strip_prefix('@')) {
+            let fits = self.names.all().iter().filter(|(name, _)| name.starts_with(begun));
+            let offer = |(name, filter): (&String, &String)| Candidate {
+                text: format!("@{name}"),
+                help: filter.clone(),
+                replace: start..at,
+            };
+            self.candidates = fits.map(offer).collect();
+        }
         // What stands there already is no help.
         let typed = |candidate: &Candidate| text.get(candidate.replace.clone()) == Some(candidate.text.as_str());
         self.candidates.retain(|candidate| !typed(candidate));

@@ -31,11 +31,14 @@ pub struct Config {
     pub mouse: bool,
     /// Keys by action.
     keys: BTreeMap<String, Vec<String>>,
+    /// Where filters with names are kept.
+    #[serde(skip)]
+    pub filters: Option<PathBuf>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { theme: "auto".into(), mouse: true, keys: BTreeMap::new() }
+        Self { theme: "auto".into(), mouse: true, keys: BTreeMap::new(), filters: None }
     }
 }
 
@@ -45,10 +48,13 @@ impl Config {
     pub fn load() -> Result<Self, ConfigError> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let base = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-        match base.map(|base| base.join("belljar/config.toml")).filter(|path| path.is_file()) {
-            Some(path) => Self::read(&path),
-            None => Ok(Self::default()),
-        }
+        let base = base.map(|base| base.join("belljar"));
+        let filters = base.as_ref().map(|base| base.join("filters.toml"));
+        let config = match base.map(|base| base.join("config.toml")).filter(|path| path.is_file()) {
+            Some(path) => Self::read(&path)?,
+            None => Self::default(),
+        };
+        Ok(Self { filters, ..config })
     }
 
     fn read(path: &Path) -> Result<Self, ConfigError> {

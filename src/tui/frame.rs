@@ -44,6 +44,7 @@ impl Room {
 pub(super) fn draw(app: &mut App, buf: &mut Buffer) -> Option<Position> {
     let area = buf.area;
     app.spots.clear();
+    app.lines.forget();
     if area.is_empty() {
         return None;
     }
@@ -303,16 +304,20 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
             (Action::NextPane, "detail"),
             (Action::Earlier, "-1 s"),
             (Action::Later, "+1 s"),
+            (Action::Repeats, "fold"),
             (Action::Reveal, "reveal"),
         ],
         View::Flow | View::Findings => &[(Action::Open, "evidence"), (Action::NextPane, "chain")],
         View::Network => &[(Action::Open, "its events"), (Action::NextPane, "what was said")],
-        View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events")],
+        View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events"), (Action::NextPane, "what is left")],
         View::Processes => &[(Action::Open, "its events")],
         View::Terminal if app.alive() => &[(Action::Keyboard, "type")],
         View::Terminal => &[],
     };
     let mut all: Vec<(Action, &str)> = vec![(Action::Help, "help"), (Action::Quit, "quit"), (Action::Filter, "filter")];
+    if app.hits.is_some() {
+        all.extend([(Action::NextMatch, "next match"), (Action::Around, "among all")]);
+    }
     all.extend(own);
     all.push((Action::NextClient, "next client event"));
     if app.live.is_none() {
@@ -320,7 +325,12 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
     } else if app.alive() {
         all.extend([(Action::Follow, "follow"), (Action::Freeze, "freeze"), (Action::Kill, "kill")]);
     }
-    all.extend([(Action::Back, "less filter"), (Action::Mark, "mark"), (Action::Copy, "copy")]);
+    all.extend([
+        (Action::Back, "less filter"),
+        (Action::Mark, "mark"),
+        (Action::Copy, "copy"),
+        (Action::Export, "export"),
+    ]);
     all.push((Action::Palette, "all"));
     all.into_iter().map(|(action, what)| (app.key(action).to_owned(), what)).collect()
 }

@@ -96,26 +96,37 @@ impl App {
                 }
                 self.layer = Some(Layer::Palette(input, at));
             }
-            Layer::Goto(mut input) => {
-                if key.code == KeyCode::Enter {
-                    self.go_where(input.value());
-                    return;
+            Layer::Goto(mut input) => match written(&mut input, key) {
+                Some(text) => self.go_where(&text),
+                None => self.layer = Some(Layer::Goto(input)),
+            },
+            Layer::Note(mut input, row) => match written(&mut input, key) {
+                Some(text) => self.note(row, &text),
+                None => self.layer = Some(Layer::Note(input, row)),
+            },
+            Layer::Export(mut input) => match written(&mut input, key) {
+                Some(text) => self.export_to(&text),
+                None => self.layer = Some(Layer::Export(input)),
+            },
+            Layer::Name(mut input) => match written(&mut input, key) {
+                Some(text) => self.save_filter(&text),
+                None => self.layer = Some(Layer::Name(input)),
+            },
+            Layer::Saved(at) => match key.code {
+                KeyCode::Enter => {
+                    let name = self.saved.all().keys().nth(at).map(|name| format!("@{name}")).unwrap_or_default();
+                    let assets = self.context().assets.to_vec();
+                    if self.bar.set(&name, &Context { assets: &assets }) {
+                        self.show_view(View::Events);
+                    }
                 }
-                if let Some(request) = edit(key) {
-                    input.handle(request);
+                KeyCode::Down | KeyCode::Char('j') => {
+                    self.layer = Some(Layer::Saved((at + 1).min(self.saved.all().len().saturating_sub(1))));
                 }
-                self.layer = Some(Layer::Goto(input));
-            }
-            Layer::Note(mut input, row) => {
-                if key.code == KeyCode::Enter {
-                    self.note(row, input.value());
-                    return;
-                }
-                if let Some(request) = edit(key) {
-                    input.handle(request);
-                }
-                self.layer = Some(Layer::Note(input, row));
-            }
+                KeyCode::Up | KeyCode::Char('k') => self.layer = Some(Layer::Saved(at.saturating_sub(1))),
+                KeyCode::Char('q') => {}
+                _ => self.layer = Some(Layer::Saved(at)),
+            },
             Layer::Marks(at) => {
                 let marks: Vec<u64> = self.marks().into_keys().collect();
                 match key.code {
@@ -155,7 +166,10 @@ impl App {
         for c in text.chars().filter(|c| !c.is_control()) {
             let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
             match (&self.layer, self.bar.editing) {
-                (Some(Layer::Palette(..) | Layer::Goto(_) | Layer::Note(..)), _) => self.key_for_layer(key),
+                (
+                    Some(Layer::Palette(..) | Layer::Goto(_) | Layer::Note(..) | Layer::Export(_) | Layer::Name(_)),
+                    _,
+                ) => self.key_for_layer(key),
                 (None, true) => self.key_for_bar(key),
                 // Pasted text is no command.
                 _ => return,
@@ -173,6 +187,7 @@ impl App {
         }
         let application = self.screen.contents().is_some_and(tui_term::vt100::Screen::application_cursor);
         if let Some(bytes) = bytes(key, application) {
+            self.screen.scroll(i64::MIN);
             self.send(&bytes);
         }
     }
@@ -189,6 +204,9 @@ impl App {
         }
         let at = ratatui::layout::Position::new(mouse.column, mouse.row);
         let Some((area, spot)) = self.spots.iter().rev().find(|(area, _)| area.contains(at)).copied() else { return };
+        if matches!(spot, Spot::Subject) {
+            return self.mouse_in_terminal(mouse, at.x - area.x, at.y - area.y);
+        }
         match (mouse.kind, spot) {
             (MouseEventKind::ScrollDown, _) => self.act(Action::Down),
             (MouseEventKind::ScrollUp, _) => self.act(Action::Up),
@@ -218,6 +236,83 @@ impl App {
             _ => {}
         }
     }
+}
+
+impl App {
+    /// The mouse in the subject's terminal: the subject's while it has the keyboard and asks for it, else it scrolls.
+    fn mouse_in_terminal(&mut self, mouse: MouseEvent, x: u16, y: u16) {
+        use tui_term::vt100::{MouseProtocolEncoding, MouseProtocolMode};
+        let asked =
+            self.screen.contents().map(|screen| (screen.mouse_protocol_mode(), screen.mouse_protocol_encoding()));
+        if self.typing
+            && self.alive()
+            && let Some((mode, encoding)) = asked
+            && mode != MouseProtocolMode::None
+        {
+            if let Some(bytes) = mouse_bytes(mouse, x, y, mode, encoding == MouseProtocolEncoding::Sgr) {
+                self.send(&bytes);
+            }
+            return;
+        }
+        match mouse.kind {
+            MouseEventKind::ScrollUp => self.screen.scroll(3),
+            MouseEventKind::ScrollDown => self.screen.scroll(-3),
+            _ => {}
+        }
+    }
+}
+
+/// What a terminal sends for the mouse (xterm's control sequences, "Mouse Tracking"): `None` for what the program did
+/// not ask for, and for places that the older encoding cannot name.
+fn mouse_bytes(
+    mouse: MouseEvent,
+    x: u16,
+    y: u16,
+    mode: tui_term::vt100::MouseProtocolMode,
+    sgr: bool,
+) -> Option<Vec<u8>> {
+    use tui_term::vt100::MouseProtocolMode as Mode;
+    let number = |button| match button {
+        MouseButton::Left => 0,
+        MouseButton::Middle => 1,
+        MouseButton::Right => 2,
+    };
+    let (mut code, released) = match mouse.kind {
+        MouseEventKind::Down(button) => (number(button), false),
+        MouseEventKind::Up(button) if mode != Mode::Press => (number(button), true),
+        MouseEventKind::Drag(button) if matches!(mode, Mode::ButtonMotion | Mode::AnyMotion) => {
+            (number(button) + 32, false)
+        }
+        MouseEventKind::Moved if mode == Mode::AnyMotion => (3 + 32, false),
+        MouseEventKind::ScrollUp => (64, false),
+        MouseEventKind::ScrollDown => (65, false),
+        MouseEventKind::ScrollLeft => (66, false),
+        MouseEventKind::ScrollRight => (67, false),
+        _ => return None,
+    };
+    for (modifier, bit) in [(KeyModifiers::SHIFT, 4), (KeyModifiers::ALT, 8), (KeyModifiers::CONTROL, 16)] {
+        if mouse.modifiers.contains(modifier) && mode != Mode::Press {
+            code += bit;
+        }
+    }
+    if sgr {
+        return Some(format!("\x1b[<{code};{};{}{}", x + 1, y + 1, if released { 'm' } else { 'M' }).into_bytes());
+    }
+    // The older one says of a release only that it was one.
+    let code = if released { code & !3 | 3 } else { code };
+    let place = |at: u16| u8::try_from(at + 33).ok();
+    Some(vec![0x1b, b'[', b'M', u8::try_from(code + 32).ok()?, place(x)?, place(y)?])
+}
+
+/// Gives a key to a line that is written; the line when that was Enter.
+fn written(input: &mut tui_input::Input, key: KeyEvent) -> Option<String> {
+    if key.code == KeyCode::Enter {
+        return Some(input.value().to_owned());
+    }
+    if let Some(request) = edit(key) {
+        input.handle(request);
+    }
+    None
 }
 
 /// What a key does in a line that is written.
@@ -278,4 +373,29 @@ fn bytes(key: KeyEvent, application: bool) -> Option<Vec<u8>> {
         bytes.insert(0, 0x1b);
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tui_term::vt100::MouseProtocolMode as Mode;
+
+    fn sent(kind: MouseEventKind, place: (u16, u16), mode: Mode, sgr: bool) -> Option<String> {
+        let mouse = MouseEvent { kind, column: 0, row: 0, modifiers: KeyModifiers::NONE };
+        mouse_bytes(mouse, place.0, place.1, mode, sgr).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    #[test]
+    fn the_mouse_is_said_as_terminals_say_it_and_only_as_far_as_it_was_asked_for() {
+        let (down, up) = (MouseEventKind::Down(MouseButton::Left), MouseEventKind::Up(MouseButton::Left));
+        let drag = MouseEventKind::Drag(MouseButton::Right);
+        assert_eq!(sent(down, (0, 4), Mode::PressRelease, true).as_deref(), Some("\x1b[<0;1;5M"));
+        assert_eq!(sent(up, (0, 4), Mode::PressRelease, true).as_deref(), Some("\x1b[<0;1;5m"));
+        assert_eq!(sent(up, (0, 4), Mode::PressRelease, false).as_deref(), Some("\x1b[M#!%"));
+        assert_eq!(sent(up, (0, 4), Mode::Press, true), None);
+        assert_eq!(sent(drag, (9, 9), Mode::PressRelease, true), None);
+        assert_eq!(sent(drag, (9, 9), Mode::ButtonMotion, true).as_deref(), Some("\x1b[<34;10;10M"));
+        assert_eq!(sent(MouseEventKind::ScrollDown, (1, 1), Mode::AnyMotion, false).as_deref(), Some("\x1b[Ma\"\""));
+        assert_eq!(sent(down, (300, 1), Mode::AnyMotion, false), None, "there is no way to say it");
+    }
 }

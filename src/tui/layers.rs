@@ -62,6 +62,32 @@ pub(super) fn draw(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> 
             let titles = ["Go to", "", "02:41   1:02:41.5   2.5s   40%   #388"];
             return Some(written(app, buf, area, input, titles));
         }
+        Layer::Export(input) => {
+            let titles = ["Export the events shown to", "", "masked; .csv .jsonl .strace .txt"];
+            return Some(written(app, buf, area, input, titles));
+        }
+        Layer::Name(input) => {
+            return Some(written(app, buf, area, input, ["Name of the filter", "", "then @name stands for it"]));
+        }
+        Layer::Saved(at) => {
+            let names = app.saved.all();
+            let size = (76, (names.len() as u16 + 2).min(area.height.saturating_sub(2)).max(3));
+            let inner = window(buf, area, app, size, ["Filters", "", "Enter takes it"]);
+            let rows = usize::from(inner.height);
+            let top = (at + 1).saturating_sub(rows);
+            for (index, (name, filter)) in names.iter().enumerate().skip(top).take(rows) {
+                let line = Cells::new(inner.width, theme)
+                    .left(&format!(" @{name}"), 20, theme.bright())
+                    .rest(&app.open_redactor.text(filter.as_bytes(), 400).to_string(), theme.text())
+                    .line();
+                let y = (index - top) as u16;
+                if index == *at {
+                    put_selected(buf, inner, y, &line, theme, true);
+                } else {
+                    put(buf, inner, y, &line);
+                }
+            }
+        }
         Layer::Note(input, row) => {
             let title = format!("Note on #{}", row + 1);
             return Some(written(app, buf, area, input, [&title, "", "kept in notes.jsonl of the recording"]));

@@ -9,11 +9,13 @@ mod app;
 mod bar;
 pub mod config;
 mod entries;
+mod export;
 mod frame;
 mod input;
 mod layers;
 mod live;
 pub mod plain;
+mod saved;
 mod screen;
 mod strip;
 mod terminal;
@@ -24,12 +26,14 @@ mod theme;
 mod update;
 mod views;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossterm::event;
+use rustix::process::setpriority_process;
 
 use crate::analysis::rules::Rules;
 use crate::bundle::BundleError;
@@ -69,6 +73,8 @@ pub struct Sight {
     pub config: Config,
     /// Speed of a replay.
     pub speed: f64,
+    /// The files that were planted, by path.
+    pub below: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The subject, where it lives.
     pub live: Option<Arc<Live>>,
 }
@@ -77,7 +83,9 @@ pub struct Sight {
 pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     let open = Redactor::plain(sight.ascii);
     let (theme, keymap) = sight.config.looks(sight.ascii);
-    let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, sight.live)?;
+    let saved = saved::Saved::open(sight.config.filters.clone());
+    let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, saved, sight.live)?;
+    app.below = sight.below;
     app.play.speed = sight.speed.clamp(0.1, 1000.0);
     app.mouse = sight.config.mouse;
     terminal::guarded(move |pending| run(&mut app, pending))
@@ -91,7 +99,8 @@ impl Offscreen {
     pub fn open(dir: &Path, sight: Sight) -> Result<Self, ScreenError> {
         let open = Redactor::plain(sight.ascii);
         let (theme, keymap) = sight.config.looks(sight.ascii);
-        Ok(Self(App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, sight.live)?))
+        let saved = saved::Saved::open(sight.config.filters.clone());
+        Ok(Self(App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, saved, sight.live)?))
     }
 
     /// Takes one event of a terminal.
@@ -113,14 +122,37 @@ impl Offscreen {
         (self.0.known.looked, self.0.recording.rows())
     }
 
+    /// Whether what was drawn last lacks events that are still read.
+    pub fn waits(&self) -> bool {
+        self.0.lines.waits()
+    }
+
     /// Events that fit the filter so far, and whether all were looked at; `None` without one.
     pub fn found(&self) -> Option<(u64, bool)> {
         self.0.hits.as_ref().map(|hits| (hits.rows.len(), hits.done))
     }
 }
 
+/// The thread of the screen before the subject's and all others, where belljar may say so: a frame takes a millisecond,
+/// and whoever pressed a key waits for it.
+struct First;
+
+impl First {
+    fn come() -> Self {
+        let _ = setpriority_process(Some(rustix::thread::gettid()), -5); // refused, it waits for its turn
+        Self
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        let _ = setpriority_process(Some(rustix::thread::gettid()), 0);
+    }
+}
+
 fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let mut terminal = Terminal::enter(app.mouse)?;
+    let _first = First::come();
     let mut ticked = Instant::now();
     let mut drawn: Option<Instant> = None;
     while !app.quit {
@@ -128,7 +160,7 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
             None => Duration::ZERO,
             Some(drawn) if app.dirty => FRAME.saturating_sub(drawn.elapsed()),
             _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => FRAME,
-            _ if app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
+            _ if app.export.is_some() || app.lines.waits() || app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
             _ => IDLE,
         };
         if !terminal::wait(wait) {

@@ -3,6 +3,7 @@
 //! out of it is text and colours only, masked like everything else.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use belljar_sandbox::event::Kind;
 use tui_term::vt100::Parser;
@@ -12,8 +13,13 @@ use crate::recording::{Known, Recording};
 
 /// Smallest and largest size believed.
 const SIZES: (u16, u16) = (2, 1000);
+/// Lines kept that have gone off its top.
+const SCROLLBACK: usize = 2000;
 /// Most bytes that the emulator is fed with in one go: what is more comes with the next frame.
 const FEED: usize = 1 << 20;
+
+/// How long a frame waits for it.
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// The subject's terminal.
 pub(super) struct Screen {
@@ -33,7 +39,7 @@ fn size(size: u16) -> u16 {
 impl Screen {
     /// An empty one.
     pub(super) fn new(columns: u16, rows: u16) -> Self {
-        Self { parser: Parser::new(size(rows), size(columns), 0), fed: 0, is_live: false, broken: false }
+        Self { parser: Parser::new(size(rows), size(columns), SCROLLBACK), fed: 0, is_live: false, broken: false }
     }
 
     /// Takes what the subject prints now.
@@ -50,6 +56,20 @@ impl Screen {
         if catch_unwind(AssertUnwindSafe(|| parser.process(bytes))).is_err() {
             self.broken = true;
         }
+    }
+
+    /// Shows what has gone off its top, by so many lines; less than 0 goes back down.
+    pub(super) fn scroll(&mut self, lines: i64) {
+        let parser = &mut self.parser;
+        let at = (parser.screen().scrollback() as i64).saturating_add(lines).clamp(0, SCROLLBACK as i64);
+        if catch_unwind(AssertUnwindSafe(|| parser.screen_mut().set_scrollback(at as usize))).is_err() {
+            self.broken = true;
+        }
+    }
+
+    /// How many lines it is scrolled up.
+    pub(super) fn scrolled(&self) -> usize {
+        if self.broken { 0 } else { self.parser.screen().scrollback() }
     }
 
     /// Gives it another size.
@@ -73,8 +93,8 @@ impl Screen {
         if wanted < self.fed {
             *self = Self::new(80, 24);
         }
-        let mut bytes = 0;
-        while self.fed < wanted && bytes < FEED {
+        let (mut bytes, begun) = (0, Instant::now());
+        while self.fed < wanted && bytes < FEED && begun.elapsed() < PATIENCE {
             let Some(row) = known.screen.select(self.fed) else { break };
             let fed = recording.row(row, |record| match record.kind {
                 Kind::TerminalOutput => (record.payload.to_vec(), None),
@@ -109,6 +129,7 @@ mod tests {
         fn no_output_and_no_size_brings_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..300), w: u16, h in 0..60_u16) {
             let mut screen = Screen::new(h, 5);
             screen.feed_live(&bytes);
+            screen.scroll(i64::from(w % 40) - 9);
             screen.resize(w % 300, h);
             screen.feed_live("東京\u{1b}[1000;1000H東\u{1b}[2J".as_bytes());
             screen.feed_live(&bytes);

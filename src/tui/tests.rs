@@ -11,7 +11,9 @@ use ratatui::layout::Rect;
 
 use super::action::{ACTIONS, Action, Key, Keymap, Place};
 use super::app::{App, Layer, View};
+use super::entries::Entry;
 use super::live::Live;
+use super::saved::Saved;
 use super::theme::{Palette, Theme};
 use super::{frame, layers};
 use crate::analysis::rules::Rules;
@@ -24,9 +26,16 @@ const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/demo/recording");
 const DARK: Theme = Theme { palette: Palette::Dark, ascii: false };
 
 fn open(dir: &Path, redactor: Redactor, theme: Theme, live: Option<Arc<Live>>) -> App {
-    let mut app =
-        App::new(dir, (redactor, Redactor::plain(theme.ascii)), Rules::default(), theme, Keymap::default(), live)
-            .expect("a recording");
+    let mut app = App::new(
+        dir,
+        (redactor, Redactor::plain(theme.ascii)),
+        Rules::default(),
+        theme,
+        Keymap::default(),
+        Saved::default(),
+        live,
+    )
+    .expect("a recording");
     settle(&mut app);
     app
 }
@@ -54,9 +63,15 @@ fn demo(theme: Theme) -> App {
 }
 
 fn draw(app: &mut App, width: u16, height: u16) -> Buffer {
-    let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
-    frame::draw(app, &mut buf);
-    buf
+    loop {
+        let mut buf = Buffer::empty(Rect::new(0, 0, width, height));
+        app.dirty = false;
+        frame::draw(app, &mut buf);
+        if !app.lines.waits() && !app.dirty {
+            return buf;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn text(buf: &Buffer) -> String {
@@ -213,6 +228,172 @@ fn the_filter_works_at_every_key_and_gives_way_to_what_was_there() {
     assert!(app.len() <= opened, "the last good filter stays");
     press(&mut app, "\u{1b}");
     assert_eq!(app.len(), app.recording.rows());
+}
+
+#[test]
+fn matches_are_gone_through_alone_or_among_all_events() {
+    let mut app = demo(DARK);
+    press(&mut app, "n");
+    assert!(app.message.as_ref().is_some_and(|(text, ..)| text.contains("no filter")));
+    press(&mut app, "2/errno:ENOENT\n");
+    let (all, fit) = (app.recording.rows(), app.len());
+    assert!(fit > 10 && fit < all, "{fit}");
+    app.go_to(MOMENT);
+    press(&mut app, "v");
+    assert_eq!((app.len(), app.cursor), (all, MOMENT), "all are shown, and the moment stays");
+    press(&mut app, "n");
+    let next = app.cursor;
+    assert!(next > MOMENT && app.hits.as_ref().is_some_and(|hits| hits.rows.contains(next)));
+    let drawn = text(&draw(&mut app, 120, 36));
+    assert!(drawn.contains("that fit, among all") && drawn.contains("│▸"), "{drawn}");
+    press(&mut app, "N");
+    assert!(app.cursor <= MOMENT && app.hits.as_ref().is_some_and(|hits| hits.rows.contains(app.cursor)));
+    press(&mut app, "v");
+    assert_eq!(app.len(), fit);
+}
+
+#[test]
+fn what_repeats_is_folded_and_counted() {
+    let mut app = demo(DARK);
+    press(&mut app, "2z");
+    let (all, folded) = (app.recording.rows(), app.len());
+    assert!(folded < all && folded > all / 20, "{folded} of {all}");
+    let mut sum = 0;
+    let mut most = (0, 0);
+    for rank in 0..folded {
+        let row = app.nth(rank).expect("shown");
+        sum += app.times(row);
+        most = most.max((app.times(row), row));
+    }
+    assert_eq!(sum, all, "nothing is lost");
+    app.go_to(most.1);
+    let drawn = text(&draw(&mut app, 120, 36));
+    assert!(most.0 > 1 && drawn.contains(&format!("×{}", most.0)) && drawn.contains("z unfolds"), "{drawn}");
+    press(&mut app, "/op:read\n");
+    let (folded, fit) = (app.len(), app.hits.as_ref().map_or(0, |hits| hits.rows.len()));
+    let sum: u64 = (0..folded).filter_map(|rank| app.nth(rank)).map(|row| app.times(row)).sum();
+    assert!(folded < fit && sum == fit, "{folded} rows stand for {sum} of {fit}");
+    press(&mut app, "z");
+    assert_eq!(app.len(), fit);
+}
+
+#[test]
+fn a_filter_is_given_a_name_and_taken_by_it() {
+    let place = tempfile::tempdir().expect("temporary directory");
+    let path = place.path().join("filters.toml");
+    let mut app = demo(DARK);
+    app.saved = Saved::open(Some(path.clone()));
+    press(&mut app, "2/verb:transmit\n");
+    let sent = app.len();
+    press(&mut app, "sout\n");
+    press(&mut app, "c/@o\t\n");
+    assert_eq!((app.bar.committed(), app.len()), ("@out", sent));
+    press(&mut app, "c/not @out\n");
+    assert_eq!(app.len(), app.recording.rows() - sent);
+    press(&mut app, "c@\n");
+    assert_eq!(app.len(), sent, "chosen from the list");
+    assert_eq!(Saved::open(Some(path)).all()["out"], "verb:transmit");
+}
+
+/// Exports what is shown, and waits for its end.
+fn export(app: &mut App, path: &Path) -> String {
+    app.export_to(&path.display().to_string());
+    let begun = Instant::now();
+    while app.export.is_some() {
+        app.tick(Duration::ZERO);
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not end");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::fs::read_to_string(path).expect("written")
+}
+
+#[test]
+fn what_is_shown_is_exported_masked() {
+    let place = tempfile::tempdir().expect("temporary directory");
+    let mut app = demo(DARK);
+    let reader = bundle::Reader::open(Path::new(DEMO)).expect("the demo");
+    let profile = crate::profile::Profile::recorded(&reader.dir().join("profile.toml")).expect("its profile");
+    let assets = profile.realise(7).expect("assets").assets;
+    press(&mut app, "2/verb:transmit\n");
+    for ending in ["csv", "jsonl", "txt", "strace"] {
+        let written = export(&mut app, &place.path().join(format!("x.{ending}")));
+        let heads = usize::from(matches!(ending, "csv" | "txt"));
+        assert_eq!(written.lines().count(), app.len() as usize + heads, "{ending}");
+        for marker in assets.iter().flat_map(|asset| &asset.markers).filter(|marker| marker.value.len() > 8) {
+            let plain = String::from_utf8_lossy(&marker.value);
+            assert!(!written.contains(plain.as_ref()), "{ending} spells out {}", marker.name);
+        }
+    }
+    app.export_to(&place.path().join("x.csv").display().to_string());
+    assert!(app.export.is_none(), "nothing is overwritten");
+    app.export_to("x.exe");
+    assert!(app.message.as_ref().is_some_and(|(text, bad, _)| *bad && text.contains(".csv")));
+}
+
+#[test]
+fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    copy(Path::new(DEMO), dir.path());
+    let mut app = open(
+        dir.path(),
+        Redactor::new([b"ada@example.com".as_slice()].into_iter(), false, false).expect("few"),
+        DARK,
+        None,
+    );
+    let left: Vec<(usize, Vec<u8>, u64)> = (0..)
+        .zip(app.known.files.iter())
+        .filter(|(_, file)| file.left.is_some())
+        .map(|(at, file)| (at, file.object.name.to_vec(), file.left_row))
+        .collect();
+    // A regular file: directories and links have no contents.
+    let hash = |app: &mut App, row| {
+        let hash = app.recording.row(row, |record| String::from_utf8_lossy(record.detail).into_owned());
+        hash.expect("readable").filter(|hash| !hash.is_empty())
+    };
+    let found = left.into_iter().find_map(|(at, name, row)| Some((at, name, hash(&mut app, row)?)));
+    let (at, name, hash) = found.expect("something is left");
+    app.show_view(View::Files);
+    let select = |app: &mut App| {
+        app.left = None;
+        let rows = app.entries.of(View::Files);
+        app.lists[View::Files as usize][0].selected =
+            rows.iter().position(|row| *row == Entry::File(at)).expect("listed");
+        text(&draw(app, 120, 40))
+    };
+    assert!(select(&mut app).contains("has no copy"), "the demo's copies are not shipped");
+    std::fs::create_dir_all(dir.path().join("layer/files")).expect("room");
+    std::fs::write(dir.path().join("layer/files").join(hash), "same\nmail ada@example.com\n\u{1b}[2Jnew\n")
+        .expect("room");
+    app.below.insert(name.clone(), b"same\nold\n".to_vec());
+    let drawn = select(&mut app);
+    for line in ["   same", " - old", " + mail ••••", " + \\x1b[2Jnew", "against what was planted there"] {
+        assert!(drawn.contains(line), "{line}: {drawn}");
+    }
+    assert!(!drawn.contains("ada@"), "{drawn}");
+    app.below.insert(name, b"no\0text".to_vec());
+    assert!(select(&mut app).contains("no text"));
+}
+
+#[test]
+fn what_went_off_the_top_of_the_terminal_is_scrolled_back_to() {
+    let live = Arc::new(Live::shown());
+    let mut app = open(Path::new(DEMO), Redactor::plain(false), DARK, Some(live));
+    let lines: String = (0..100).map(|n| format!("line-{n}\r\n")).collect();
+    press(&mut app, "8");
+    draw(&mut app, 100, 30);
+    app.screen.feed_live(lines.as_bytes());
+    assert!(!text(&draw(&mut app, 100, 30)).contains("line-50\n"));
+    app.act(Action::PageUp);
+    app.act(Action::PageUp);
+    let drawn = text(&draw(&mut app, 100, 30));
+    assert!(drawn.contains("line-50 ") && drawn.contains("lines up"), "{drawn}");
+    let wheel = |kind| crossterm::event::MouseEvent { kind, column: 10, row: 10, modifiers: KeyModifiers::NONE };
+    app.handle(&Input::Mouse(wheel(crossterm::event::MouseEventKind::ScrollUp)));
+    let scrolled = app.screen.scrolled();
+    app.handle(&Input::Mouse(wheel(crossterm::event::MouseEventKind::ScrollDown)));
+    assert_eq!(app.screen.scrolled() + 3, scrolled);
+    app.act(Action::Last);
+    assert_eq!(app.screen.scrolled(), 0);
 }
 
 #[test]
@@ -451,6 +632,13 @@ fn nothing_that_the_subject_names_steers_or_deceives_the_terminal() {
             let copied = app.copy.take().unwrap_or_default();
             assert!(!copied.chars().any(char::is_control), "{copied:?}");
         }
+    }
+    for ending in ["csv", "jsonl", "txt", "strace"] {
+        let written = export(&mut app, &place.path().join(format!("x.{ending}")));
+        let harmless = written.chars().all(|c| c == '\n' || is_harmless(c.encode_utf8(&mut [0; 4])));
+        // Machines read these as they are, with what JSON itself escapes.
+        assert!(harmless || matches!(ending, "jsonl"), "{ending}");
+        assert!(!written.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{ending}");
     }
     app.act(Action::Marks);
     for cell in &draw(&mut app, 120, 36).content {

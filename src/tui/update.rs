@@ -3,6 +3,7 @@
 use super::action::{Action, Place};
 use super::app::{App, Asked, Layer, View};
 use super::entries::Entry;
+use super::export::{Export, Wanted};
 use super::theme::Theme;
 use crate::bundle::What;
 use crate::query::ast::Pattern;
@@ -84,6 +85,36 @@ impl App {
                 let assets = self.context().assets.to_vec();
                 self.bar.set("", &crate::query::Context { assets: &assets });
             }
+            Action::Around => {
+                (self.around, self.reshow) = (!self.around, true);
+                self.say(if self.around {
+                    "all events are shown; those that fit are marked"
+                } else {
+                    "only events that fit are shown"
+                });
+            }
+            Action::NextMatch => self.next_match(true),
+            Action::PreviousMatch => self.next_match(false),
+            Action::Repeats => {
+                (self.folded, self.reshow) = (!self.folded, true);
+                self.say(if self.folded {
+                    "events that repeat the one before are folded"
+                } else {
+                    "every event is shown"
+                });
+            }
+            Action::Save if self.bar.committed().is_empty() => self.say("there is no filter to be given a name"),
+            Action::Save => self.layer = Some(Layer::Name(Input::default())),
+            Action::Saved if self.saved.all().is_empty() => {
+                self.say(format!("no filter has a name yet: {} gives it one", self.key(Action::Save)));
+            }
+            Action::Saved => self.layer = Some(Layer::Saved(0)),
+            Action::Export if self.export.is_some() => self.say("an export still goes on"),
+            Action::Export => {
+                let name = self.recording.dir().file_stem().unwrap_or_default().to_string_lossy();
+                let name: String = name.chars().filter(|c| !c.is_control()).collect();
+                self.layer = Some(Layer::Export(Input::new(format!("{name}-events.csv"))));
+            }
             Action::Mark => self.mark(),
             Action::Note => self.layer = Some(Layer::Note(Input::default(), self.cursor)),
             Action::Marks if self.notes.marks().is_empty() => {
@@ -152,6 +183,10 @@ impl App {
             by => at.saturating_add_signed(by).min(len.saturating_sub(1)),
         };
         match (self.view, self.pane) {
+            // Live it stands at the newest output anyway; of a replay the moment is chosen by lines, pages scroll.
+            (View::Terminal, _) if self.alive() || by.unsigned_abs() > 1 && by.unsigned_abs() < 1000 => {
+                self.screen.scroll(by.saturating_neg());
+            }
             (View::Events, 1) => self.field = to(self.field as u64, u64::MAX) as usize,
             (View::Events | View::Terminal, _) => {
                 self.follow = false;
@@ -182,6 +217,7 @@ impl App {
             (View::Overview, 1) => self.known.findings.len(),
             (View::Flow | View::Findings, 1) => self.finding().map_or(0, |finding| finding.chain.len()),
             (View::Network, 1) => self.selected_peer().map_or(0, |peer| peer.rows.len()),
+            (View::Files, 1) => self.left.as_ref().map_or(0, |(_, pieces)| pieces.len()),
             (_, 0) => self.entries.of(view).len(),
             _ => 0,
         }
@@ -227,6 +263,13 @@ impl App {
             (View::Findings | View::Flow, 1) => {
                 if let Some(event) = self.finding().and_then(|finding| finding.chain.get(at)).map(|item| item.event) {
                     self.show_event(event.saturating_sub(1));
+                }
+            }
+            (View::Files, 1) => {
+                if let Some(Entry::File(at)) = self.entry()
+                    && let Some(row) = self.known.files.get(at).map(|file| file.left_row)
+                {
+                    self.show_event(row);
                 }
             }
             (View::Network, 1) => {
@@ -349,6 +392,53 @@ impl App {
             }
             None if forwards => self.say("no later event touches client data"),
             None => self.say("no earlier event touches client data"),
+        }
+    }
+
+    fn next_match(&mut self, forwards: bool) {
+        let Some(hits) = self.hits.clone() else {
+            return self.say(format!("there is no filter: {} writes one", self.key(Action::Filter)));
+        };
+        let found = if forwards { hits.rows.at_or_after(self.cursor + 1) } else { hits.rows.before(self.cursor) };
+        match found {
+            Some(row) => {
+                self.follow = false;
+                self.play.on = false;
+                self.go_to(row);
+            }
+            None if !hits.done => self.say("not found so far; the search goes on"),
+            None if forwards => self.say("no later event fits"),
+            None => self.say("no earlier event fits"),
+        }
+    }
+
+    /// Writes what is shown to a file.
+    pub(super) fn export_to(&mut self, path: &str) {
+        let hits = self.hits.as_ref().filter(|_| !self.around);
+        if hits.is_some_and(|hits| !hits.done) {
+            return self.complain("not all events that fit are found yet: try again then");
+        }
+        let wanted = Wanted {
+            dir: self.recording.dir().to_owned(),
+            rows: hits.map(|hits| hits.rows.clone()).ok_or(self.recording.rows()),
+            assets: self.context().assets.to_vec(),
+            redactor: self.redactor.clone(),
+        };
+        match Export::start(path, wanted) {
+            Ok(export) => self.export = Some(export),
+            Err(error) => self.complain(format!("cannot write {}: {error}", crate::redact::plain(path.as_bytes()))),
+        }
+    }
+
+    /// Gives the filter a name.
+    pub(super) fn save_filter(&mut self, name: &str) {
+        let filter = self.bar.committed().to_owned();
+        match self.saved.put(name, &filter) {
+            Ok(()) => {
+                self.bar.names = self.saved.clone();
+                self.say(format!("@{} stands for this filter from now on", name.trim().trim_start_matches('@')));
+            }
+            Err(error) => self.complain(error),
         }
     }
 

@@ -89,7 +89,7 @@ pub enum Abi {
 }
 
 /// What an event tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A system call; `nr` is the number in `abi`.
     Call {

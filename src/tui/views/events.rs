@@ -1,11 +1,14 @@
 //! The events: a list, all fields of the one at the moment, and the bytes of one of them. The fields are those of the
 //! registry; the field that is selected is the one whose bytes are shown.
 
+use std::sync::Arc;
+
 use belljar_sandbox::event::Decision;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::super::action::Action;
 use super::super::app::{App, Spot, View};
 use super::super::frame::Room;
 use super::super::text::{Cells, bytes, count, panel, put, put_selected, time};
@@ -97,12 +100,15 @@ impl Event {
     }
 }
 
-/// Reads one event for a line.
-pub(super) fn event(app: &mut App, row: u64) -> Option<Event> {
-    let App { recording, redactor, known, .. } = app;
+/// One event for a line; `None` while it is still read.
+pub(super) fn event(app: &mut App, row: u64) -> Option<Arc<Event>> {
+    let App { recording, redactor, known, lines, .. } = app;
+    if !recording.is_at_hand(row) {
+        return lines.get(row);
+    }
     let assets = known.session.as_ref().map_or(&[][..], |session| &session.assets);
     match recording.row(row, |record| Event::of(record, redactor, assets)) {
-        Ok(event) => event,
+        Ok(event) => event.map(Arc::new),
         Err(error) => {
             app.complain(error);
             None
@@ -141,10 +147,16 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
 
 fn list(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
     let len = app.len();
+    let folded = if app.folded { format!(", folded ({} unfolds)", app.key(Action::Repeats)) } else { String::new() };
     let right = match &app.hits {
+        Some(hits) if app.around => {
+            let (at, len) = (hits.rows.rank(app.cursor + 1), hits.rows.len());
+            format!("{} of {} that fit, among all", count(at), count(len))
+        }
         Some(_) => format!("{} of {} that fit", count((app.rank() + 1).min(len)), count(len)),
         None => format!("row {} of {}", count((app.cursor + 1).min(len)), count(len)),
     };
+    let right = format!("{right}{folded}");
     let bottom = if app.follow { app.theme.sign("follow ●", "follow *") } else { "" };
     let inner = panel(buf, area, app.theme, focus, ["Events", &right, bottom]);
     if len == 0 {
@@ -168,6 +180,11 @@ fn list(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
 /// The lines of events around the moment.
 pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
     let (len, height, rank) = (app.len(), u64::from(area.height), app.rank());
+    // What is found above what is looked at moves none of it.
+    let (cursor, before) = std::mem::replace(&mut app.events_drawn, (app.cursor, rank));
+    if cursor == app.cursor {
+        app.events_top = (app.events_top + rank).saturating_sub(before);
+    }
     app.events_top = app.events_top.min(len.saturating_sub(height)).min(rank);
     if rank >= app.events_top + height {
         app.events_top = rank + 1 - height;
@@ -179,8 +196,12 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
     let marked = app.marks().into_keys().collect::<std::collections::BTreeSet<u64>>();
     for line in 0..height.min(len.saturating_sub(app.events_top)) {
         let Some(row) = app.nth(app.events_top + line) else { break };
-        let Some(event) = event(app, row) else { continue };
-        let text = columns(app, area.width, Some((&event, marked.contains(&row))));
+        let Some(event) = event(app, row) else {
+            let number = Cells::new(area.width, app.theme).right(&count(row + 1), 9, app.theme.dim()).line();
+            put(buf, area, line as u16, &number);
+            continue;
+        };
+        let text = columns(app, area.width, Some((&event, marked.contains(&row), app.times(row))));
         if app.events_top + line == rank {
             put_selected(buf, area, line as u16, &text, app.theme, focus);
         } else {
@@ -190,13 +211,13 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
 }
 
 /// A line of the list; without an event, its heading. What there is no room for goes: asset, process id, size, process.
-fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static> {
+fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'static> {
     let theme = app.theme;
     let (wider, wide, sized, middle) = (width >= 140, width >= 110, width >= 96, width >= 60);
     let (op, process) = if wide { (16, 13) } else { (12, 11) };
     let tail = if sized { 19 } else { 9 };
     let tail = if middle { tail } else { 0 };
-    let Some((event, marked)) = event else {
+    let Some((event, marked, times)) = event else {
         let dim = theme.dim();
         let mut cells = Cells::new(width, theme).right("#", 9, dim).left(" time", 11, dim);
         if wide {
@@ -219,7 +240,12 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static
     let told = event.verbs.0 != 0;
     let base = if told { theme.text() } else { theme.dim() };
     let verb = event.verbs.iter().last();
-    let mark = if marked { theme.sign("◆", "m") } else { " " };
+    let fits = app.around && app.hits.as_ref().is_some_and(|hits| hits.rows.contains(event.seq.saturating_sub(1)));
+    let mark = match (marked, fits) {
+        (true, _) => theme.sign("◆", "m"),
+        (false, true) => theme.sign("▸", ">"),
+        (false, false) => " ",
+    };
     let mut cells = Cells::new(width, theme).text(mark, theme.warn()).right(&count(event.seq), 8, base).left(
         &format!(" {}", time(event.time_ns)),
         11,
@@ -243,6 +269,9 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool)>) -> Line<'static
     let what = if event.object.is_empty() { &event.detail } else { &event.object };
     let with_asset = format!("{what}  ({})", event.asset);
     let what = if wider || event.asset.is_empty() { what } else { &with_asset };
+    if times > 1 {
+        cells = cells.text(&format!("{}{} ", theme.sign("×", "x"), count(times)), theme.warn());
+    }
     let room = cells.room().saturating_sub(tail);
     cells = cells.left(what, room, if told { theme.text() } else { base });
     if sized {

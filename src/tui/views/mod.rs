@@ -2,6 +2,7 @@
 //! events and over a hundred million.
 
 pub(super) mod events;
+pub(super) mod left;
 mod overview;
 mod rows;
 mod terminal;
@@ -26,8 +27,8 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
         View::Overview => overview::draw(app, buf, area, room),
         View::Events => events::draw(app, buf, area, room),
         View::Terminal => terminal::draw(app, buf, area),
-        View::Flow | View::Findings | View::Network => split(app, buf, area, room),
-        View::Files | View::Processes => {
+        View::Flow | View::Findings | View::Network | View::Files => split(app, buf, area, room),
+        View::Processes => {
             let (left, right) = titles(app, app.view);
             entries(app, buf, area, [&left, &right, ""], true);
         }
@@ -79,7 +80,9 @@ fn split(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
         }
         _ => "",
     };
+    let nothing = app.view == View::Files && app.pane == 0 && left::pieces(app).is_empty();
     let below = match (app.zoom, app.pane, room) {
+        _ if nothing => 0,
         (true, 0, _) | (false, _, Room::List) if app.pane == 0 => 0,
         (true, _, _) | (_, _, Room::List) => area.height,
         _ => (area.height * 2 / 5).max(5),
@@ -92,6 +95,7 @@ fn split(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     if place.height > 0 {
         match app.view {
             View::Network => rows::conversation(app, buf, place),
+            View::Files => left::draw(app, buf, place),
             _ => rows::chain(app, buf, place),
         }
     }

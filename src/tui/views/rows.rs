@@ -374,10 +374,16 @@ pub(super) fn chain(app: &mut App, buf: &mut Buffer, area: Rect) {
         }
     }
     let head = Cells::new(inner.width, theme).rest(&format!(" {facts}"), theme.dim()).line();
-    let times: Vec<Option<u64>> =
-        finding.chain.iter().map(|item| app.recording.time(item.event.saturating_sub(1)).ok().flatten()).collect();
+    // Only what may be in sight is read.
+    let top = app.lists.get(app.view as usize).map_or(0, |lists| lists[1].top);
+    let first = top.saturating_sub(usize::from(inner.height));
+    let mut times = Vec::new();
+    for item in finding.chain.iter().skip(first).take(3 * usize::from(inner.height)) {
+        times.push(super::events::event(app, item.event.saturating_sub(1)).map(|event| event.time_ns));
+    }
     list(app, buf, inner, 1, finding.chain.len(), focus, Some(head), |app, at, width| {
         let Some(item) = finding.chain.get(at) else { return Line::default() };
+        let when = at.checked_sub(first).and_then(|at| times.get(at)).copied().flatten();
         let (link, style) = match item.link {
             Link::Exact => (app.theme.sign("━ exact", "= exact"), app.theme.text()),
             Link::Content => (app.theme.sign("━ content", "= content"), app.theme.text()),
@@ -387,7 +393,7 @@ pub(super) fn chain(app: &mut App, buf: &mut Buffer, area: Rect) {
         Cells::new(width, app.theme)
             .right(&(at + 1).to_string(), 3, app.theme.dim())
             .text(" ", app.theme.dim())
-            .left(&times.get(at).copied().flatten().map(time).unwrap_or_default(), 11, app.theme.dim())
+            .left(&when.map(time).unwrap_or_default(), 11, app.theme.dim())
             .left(&format!("#{}", count(item.event)), 12, app.theme.text())
             .left(&app.shown(&item.what), room, app.theme.text())
             .left(link, 10, style)

@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::widgets::Widget as _;
 use tui_term::widget::PseudoTerminal;
 
-use super::super::app::App;
+use super::super::app::{App, Spot};
 use super::super::text::{Cells, panel, put, time};
 use super::super::theme::Palette;
 
@@ -19,11 +19,17 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect) {
         (false, true) => format!("{} gives it the keyboard", app.key(super::super::action::Action::Keyboard)),
         _ => String::new(),
     };
+    let bottom = match app.screen.scrolled() {
+        0 => bottom,
+        lines => format!("{lines} lines up; {} goes down", app.key(super::super::action::Action::PageDown)),
+    };
     let inner = panel(buf, area, app.theme, app.typing || app.pane == 0, ["Terminal of the subject", &at, &bottom]);
     if alive && inner.width >= 2 && inner.height >= 2 {
         fit(app, inner);
     }
     show(app, buf, inner);
+    app.page = usize::from(inner.height);
+    app.spots.push((inner, Spot::Subject));
 }
 
 /// Gives the subject's terminal the size of its pane.
@@ -55,7 +61,7 @@ pub(super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
         return;
     };
     let mut cursor = tui_term::widget::Cursor::default();
-    if !app.typing {
+    if !app.typing || app.screen.scrolled() > 0 {
         cursor.hide();
     }
     PseudoTerminal::new(contents).cursor(cursor).render(area, buf);

@@ -1,6 +1,8 @@
 //! Events as text, JSON lines, CSV: pure functions from a record to bytes, made from the field
 //! registry. Every byte of the subject goes through the [`Redactor`].
 
+mod strace;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -8,15 +10,28 @@ use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::strace;
-use crate::cli::options::EventsFormat;
 use crate::query::Context;
 use crate::query::field::{FIELDS, Field, Scalar, Type, error_name};
 use crate::redact::{Redactor, Shown};
 use crate::store::Record;
 
+/// How events are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Text,
+    /// One JSON object per line
+    #[value(alias("json"), alias("ndjson"))]
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+    /// PID call(arguments) = result
+    Strace,
+}
+
 /// Columns of text output when none are asked for. The object stands last: it is of any length.
-pub(super) const TEXT_FIELDS: [&str; 10] =
+pub(crate) const TEXT_FIELDS: [&str; 10] =
     ["seq", "t", "pid", "proc", "op", "result", "bytes", "decision", "verb", "object"];
 
 /// Bytes of one value shown in text.
@@ -25,8 +40,8 @@ const TEXT_LIMIT: usize = 512;
 const TEXT_PAYLOAD: usize = 64;
 
 /// Writes events in one format.
-pub(super) struct Printer<'p> {
-    format: EventsFormat,
+pub(crate) struct Printer<'p> {
+    format: Format,
     fields: Vec<&'static Field>,
     redactor: &'p Redactor,
     line: String,
@@ -35,19 +50,19 @@ pub(super) struct Printer<'p> {
 
 impl<'p> Printer<'p> {
     /// For the given columns, or the format's own when there are none.
-    pub(super) fn new(format: EventsFormat, fields: Vec<&'static Field>, redactor: &'p Redactor) -> Self {
+    pub(crate) fn new(format: Format, fields: Vec<&'static Field>, redactor: &'p Redactor) -> Self {
         let fields = match (fields.is_empty(), format) {
             (false, _) => fields,
-            (true, EventsFormat::Text) => TEXT_FIELDS.iter().filter_map(|name| Field::find(name)).collect(),
+            (true, Format::Text) => TEXT_FIELDS.iter().filter_map(|name| Field::find(name)).collect(),
             (true, _) => FIELDS.iter().collect(),
         };
         Self { format, fields, redactor, line: String::new(), cell: String::new() }
     }
 
     /// What stands above the events.
-    pub(super) fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn header(&mut self, out: &mut dyn Write) -> io::Result<()> {
         match self.format {
-            EventsFormat::Text => {
+            Format::Text => {
                 self.line.clear();
                 for at in 0..self.fields.len() {
                     let Some(field) = self.fields.get(at) else { continue };
@@ -57,23 +72,23 @@ impl<'p> Printer<'p> {
                 }
                 self.end_line(out)
             }
-            EventsFormat::Csv => csv_row(self.fields.iter().map(|field| field.name.as_bytes().to_vec()), out),
-            EventsFormat::Jsonl | EventsFormat::Strace => Ok(()),
+            Format::Csv => csv_row(self.fields.iter().map(|field| field.name.as_bytes().to_vec()), out),
+            Format::Jsonl | Format::Strace => Ok(()),
         }
     }
 
     /// One event.
-    pub(super) fn record(&mut self, record: &Record<'_>, context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn record(&mut self, record: &Record<'_>, context: &Context<'_>, out: &mut dyn Write) -> io::Result<()> {
         match self.format {
-            EventsFormat::Text => self.text(record, context, out),
-            EventsFormat::Jsonl => {
+            Format::Text => self.text(record, context, out),
+            Format::Jsonl => {
                 serde_json::to_writer(&mut *out, &self.json(record, context))?;
                 out.write_all(b"\n")
             }
-            EventsFormat::Csv => {
+            Format::Csv => {
                 csv_row(self.fields.iter().map(|field| csv_cell(field, record, context, self.redactor)), out)
             }
-            EventsFormat::Strace => {
+            Format::Strace => {
                 self.line.clear();
                 strace::line(record, self.redactor, &mut self.line).map_err(io::Error::other)?;
                 self.end_line(out)
@@ -176,7 +191,7 @@ fn text_value(field: &Field, value: Scalar<'_>, redactor: &Redactor, out: &mut S
 }
 
 /// `mm:ss.uuuuuu`, with hours where there are any.
-pub(super) fn time(ns: i128, out: &mut String) -> std::fmt::Result {
+pub(crate) fn time(ns: i128, out: &mut String) -> std::fmt::Result {
     let (seconds, micros) = (ns / 1_000_000_000, ns % 1_000_000_000 / 1_000);
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {
@@ -238,3 +253,6 @@ fn csv_row(cells: impl Iterator<Item = Vec<u8>>, out: &mut dyn Write) -> io::Res
     })?;
     row.flush()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,5 @@
 //! `belljar events`: prints the events of a recording, finished or running.
 
-mod print;
-mod strace;
-
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -14,11 +11,11 @@ use super::options::{EventsArgs, EventsFormat};
 use super::output;
 use super::planted::planted;
 use crate::bundle::{Reader, State};
+use crate::export::Printer;
 use crate::query::field::{FIELDS, Field};
 use crate::query::{self, Query};
 use crate::redact::{Redactor, plain};
 use crate::store::AssetInfo;
-use print::Printer;
 
 /// How often a running recording is looked at: it is written at least four times a second.
 const FOLLOW: Duration = Duration::from_millis(250);
@@ -128,6 +125,3 @@ fn list_fields() -> anyhow::Result<u8> {
     out.flush()?;
     Ok(0)
 }
-
-#[cfg(test)]
-mod tests;

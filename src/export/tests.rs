@@ -3,8 +3,7 @@
 use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls::lookup;
 
-use super::print::Printer;
-use crate::cli::options::EventsFormat;
+use super::{Format, Printer};
 use crate::query::Context;
 use crate::query::field::Field;
 use crate::redact::Redactor;
@@ -12,7 +11,7 @@ use crate::store::{AssetInfo, AssetSet, Object, Process, Record, Verb, Verbs};
 
 const MARKER: &[u8] = b"ada@example.com";
 
-fn print(format: EventsFormat, fields: &[&str], reveal: bool) -> String {
+fn print(format: Format, fields: &[&str], reveal: bool) -> String {
     let assets = [AssetInfo { name: "customers".to_owned(), class: "identity".to_owned() }];
     let context = Context { assets: &assets };
     let redactor = Redactor::new([MARKER].into_iter(), reveal, false).unwrap();
@@ -109,41 +108,37 @@ fn print(format: EventsFormat, fields: &[&str], reveal: bool) -> String {
 
 #[test]
 fn text_is_aligned() {
-    insta::assert_snapshot!(print(EventsFormat::Text, &[], false));
-    insta::assert_snapshot!(print(EventsFormat::Text, &["t", "took", "op", "argv", "payload"], false));
+    insta::assert_snapshot!(print(Format::Text, &[], false));
+    insta::assert_snapshot!(print(Format::Text, &["t", "took", "op", "argv", "payload"], false));
 }
 
 #[test]
 fn lines_of_json_name_every_field_the_event_has() {
-    insta::assert_snapshot!(print(EventsFormat::Jsonl, &[], false));
+    insta::assert_snapshot!(print(Format::Jsonl, &[], false));
 }
 
 #[test]
 fn csv_has_a_header_and_no_formulas() {
-    insta::assert_snapshot!(print(
-        EventsFormat::Csv,
-        &["seq", "t", "op", "object", "detail", "payload", "argv"],
-        false
-    ));
+    insta::assert_snapshot!(print(Format::Csv, &["seq", "t", "op", "object", "detail", "payload", "argv"], false));
 }
 
 #[test]
 fn strace_looks_like_strace() {
-    insta::assert_snapshot!(print(EventsFormat::Strace, &[], false));
+    insta::assert_snapshot!(print(Format::Strace, &[], false));
 }
 
 #[test]
 fn no_format_shows_a_marker_unless_asked() {
     let value = std::str::from_utf8(MARKER).unwrap();
     let encoded = data_encoding::BASE64.encode(b"1,ada@example.com,\x00\xfe\n");
-    for format in [EventsFormat::Text, EventsFormat::Jsonl, EventsFormat::Csv, EventsFormat::Strace] {
-        let fields: &[&str] = if format == EventsFormat::Strace { &[] } else { &["payload", "object"] };
+    for format in [Format::Text, Format::Jsonl, Format::Csv, Format::Strace] {
+        let fields: &[&str] = if format == Format::Strace { &[] } else { &["payload", "object"] };
         let masked = print(format, fields, false);
         assert!(masked.contains("••••") && !masked.contains(value) && !masked.contains(&encoded), "{masked}");
         // The controls: asked, they do.
         let shown = print(format, fields, true);
         assert!(shown.contains(value) && !shown.contains("••••"), "{shown}");
-        assert!(format != EventsFormat::Jsonl || shown.contains(&encoded), "{shown}");
+        assert!(format != Format::Jsonl || shown.contains(&encoded), "{shown}");
         for text in [masked, shown] {
             assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         }
@@ -152,12 +147,12 @@ fn no_format_shows_a_marker_unless_asked() {
 
 #[test]
 fn json_and_csv_read_back() {
-    let json = print(EventsFormat::Jsonl, &[], false);
+    let json = print(Format::Jsonl, &[], false);
     let events: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 6);
     let raw = data_encoding::BASE64.decode(events[1]["object_base64"].as_str().unwrap().as_bytes()).unwrap();
     assert_eq!(raw, b"/tmp/\x1b[2J\xff\\, \"");
-    let csv = print(EventsFormat::Csv, &[], false);
+    let csv = print(Format::Csv, &[], false);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     assert_eq!(reader.headers().unwrap().len(), crate::query::field::FIELDS.len());
     assert_eq!(reader.records().map(Result::unwrap).count(), 6);

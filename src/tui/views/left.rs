@@ -1,0 +1,156 @@
+//! What is left of a file: the copy that the recording keeps, against what was planted there. Of the system's own files
+//! below the layer the recording has no copy, and says so.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use similar::{ChangeTag, TextDiff};
+
+use super::super::app::App;
+use super::super::entries::Entry;
+use super::super::text::{Cells, bytes, count, panel};
+use super::list;
+use crate::recording::left;
+
+/// Most bytes of a file compared.
+const READ: u64 = 256 << 10;
+/// Longest time that a comparison may take: after that it is coarser.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Lines around what differs.
+const AROUND: usize = 3;
+/// Most lines made.
+const LINES: usize = 4000;
+/// Bytes shown of a line.
+const WIDTH: usize = 400;
+
+/// A line of what is left: what it is, and its text, made safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Piece {
+    sign: char,
+    text: String,
+}
+
+/// What is left of one file, by the row that told it.
+pub(in super::super) type Left = (u64, Rc<Vec<Piece>>);
+
+fn piece(sign: char, text: impl Into<String>) -> Piece {
+    Piece { sign, text: text.into() }
+}
+
+/// The lines for the selected file; none where nothing is left of one.
+pub(in super::super) fn pieces(app: &mut App) -> Rc<Vec<Piece>> {
+    let Some(Entry::File(at)) = app.entry() else { return Rc::default() };
+    let Some(file) = app.known.files.get(at) else { return Rc::default() };
+    let (Some((_, size)), row, name) = (file.left, file.left_row, file.object.name.clone()) else {
+        return Rc::default();
+    };
+    if let Some((_, pieces)) = app.left.as_ref().filter(|(known, _)| *known == row) {
+        return Rc::clone(pieces);
+    }
+    let hash = app.recording.row(row, |record| String::from_utf8_lossy(record.detail).into_owned());
+    let pieces = match hash {
+        Ok(hash) => Rc::new(compare(app, &name, &hash.unwrap_or_default(), size)),
+        Err(error) => Rc::new(vec![piece('!', crate::redact::plain(error.to_string().as_bytes()))]),
+    };
+    app.left = Some((row, Rc::clone(&pieces)));
+    pieces
+}
+
+fn compare(app: &App, name: &[u8], hash: &str, size: u64) -> Vec<Piece> {
+    let below = app.below.get(name);
+    // The name of a copy is its hash, and nothing else.
+    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let now = is_hash.then(|| read(&app.recording.dir().join("layer/files").join(hash))).flatten();
+    let Some(now) = now else {
+        return vec![piece('!', "the recording has no copy of what is left")];
+    };
+    let mut pieces = Vec::new();
+    if now.len() as u64 >= READ && size > READ {
+        pieces.push(piece('!', format!("only its first {} are compared", bytes(READ))));
+    }
+    let (before, now) = match below {
+        Some(before) => (before.get(..READ as usize).unwrap_or(before), now.as_slice()),
+        None => (&[][..], now.as_slice()),
+    };
+    if memchr::memchr(0, before).is_some() || memchr::memchr(0, now).is_some() {
+        let same = before.iter().zip(now).take_while(|(a, b)| a == b).count();
+        pieces.push(piece(
+            ' ',
+            format!("{} were there, {} are left", bytes(before.len() as u64), bytes(now.len() as u64)),
+        ));
+        pieces.push(piece(' ', format!("no text; the first {} bytes are the same", count(same as u64))));
+        return pieces;
+    }
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, now);
+    for (at, group) in diff.grouped_ops(AROUND).iter().enumerate() {
+        if at > 0 {
+            pieces.push(piece('@', ""));
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let sign = match change.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            let line = change.value();
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            pieces.push(piece(sign, app.show(line, WIDTH)));
+            if pieces.len() >= LINES {
+                pieces.push(piece('!', "there is more"));
+                return pieces;
+            }
+        }
+    }
+    if pieces.is_empty() {
+        pieces.push(piece(' ', "its contents are what was planted"));
+    }
+    pieces
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    // A bundle is anybody's: what lies there may be no file.
+    let file =
+        std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).and_then(|_| std::fs::File::open(path).ok());
+    file?.take(READ).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect) {
+    let theme = app.theme;
+    let focus = app.pane == 1;
+    let pieces = pieces(app);
+    let file = match app.entry() {
+        Some(Entry::File(at)) => app.known.files.get(at).cloned(),
+        _ => None,
+    };
+    let Some((file, (change, size))) = file.and_then(|file| file.left.map(|left| (file, left))) else {
+        panel(buf, area, theme, focus, ["What is left", "", ""]);
+        return;
+    };
+    let title = format!("What is left {} {}", theme.sign("·", "-"), app.show(&file.object.name, 200));
+    let right = format!("{}, {}", left(change), bytes(size));
+    let against = match app.below.contains_key(&*file.object.name) {
+        true => "against what was planted there",
+        false if change == belljar_sandbox::event::LayerChange::Created => "",
+        false => "what was there before is not recorded",
+    };
+    let inner = panel(buf, area, theme, focus, [&title, &right, against]);
+    list(app, buf, inner, 1, pieces.len(), focus, None, |app, at, width| {
+        let Some(piece) = pieces.get(at) else { return Line::default() };
+        let style = match piece.sign {
+            '+' => app.theme.good(),
+            '-' | '!' => app.theme.bad(),
+            '@' => app.theme.dim(),
+            _ => app.theme.text(),
+        };
+        let text = if piece.sign == '@' { app.theme.sign("···", "...") } else { &piece.text };
+        let sign = if piece.sign == '@' { ' ' } else { piece.sign };
+        Cells::new(width, app.theme).text(&format!(" {sign} "), style).rest(text, style).line()
+    });
+}
