@@ -88,10 +88,9 @@ impl Basis {
         match self {
             Self::Touched => Look::TOUCHED,
             Self::Kind => Look::KIND,
-            Self::Process => Look::PROCESS,
+            Self::Process | Self::Number(Number::Sequence) => Look::PROCESS,
             Self::Objects => Look::OBJECTS,
             Self::Words => Look::WORDS,
-            Self::Number(Number::Sequence) => Look::PROCESS,
             Self::Number(Number::Time) => Look::TIME,
             Self::Number(Number::Result) => Look::RESULT,
             Self::Number(Number::Size) => Look::SIZE,
@@ -107,6 +106,7 @@ impl Basis {
 /// A filter with what it remembers.
 pub(super) struct Scan(Part);
 
+#[allow(clippy::large_enum_variant)] // a filter has a handful of terms
 enum Part {
     /// Cheapest first.
     All(Vec<Part>),
