@@ -5,6 +5,7 @@
 // A benchmark that cannot run has nothing better to do than to say so.
 #![allow(clippy::expect_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -206,7 +207,7 @@ fn main() {
     let values: Vec<String> = (0..600).map(|n| format!("value-{n}-{}@example.com", n * 7_919)).collect();
     let redactor = Redactor::new(values.iter().map(String::as_bytes), false, false).expect("few");
     let (config, rules) = (Config::default(), Rules::default());
-    let sight = Sight { redactor, rules, ascii: false, config, speed: 1.0, below: Default::default(), live: None };
+    let sight = Sight { redactor, rules, ascii: false, config, speed: 1.0, below: BTreeMap::default(), live: None };
     let (first, mut screen) = timed(|| {
         let mut screen = Offscreen::open(&dir, sight).expect("a recording");
         screen.draw(200, 60);

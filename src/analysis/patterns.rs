@@ -50,9 +50,14 @@ pub(super) fn of(value: &[u8], mut add: impl FnMut(&[u8], Compare, Path)) {
         let base32 = phased(&BASE32_NOPAD, value, 0, 5);
         encoded(&base32, Encoding::Base32);
         encoded(&base32.to_ascii_lowercase(), Encoding::Base32);
-        let whole = value.get(..value.len() / 4 * 4).unwrap_or_default();
-        for alphabet in [base85::ASCII85, base85::Z85, base85::RFC1924] {
-            encoded(&base85::encode(alphabet, whole), Encoding::Base85);
+        // Groups of four bytes, of which any may be the value's first whole one.
+        for phase in 0..4 {
+            let groups = value.get(phase..).unwrap_or_default();
+            if groups.len() >= SHORTEST {
+                for alphabet in [base85::ASCII85, base85::Z85, base85::RFC1924] {
+                    encoded(&base85::encode(alphabet, groups), Encoding::Base85);
+                }
+            }
         }
         encoded(HEXLOWER.encode(value).as_bytes(), Encoding::Hex);
         encoded(HEXUPPER.encode(value).as_bytes(), Encoding::Hex);

@@ -28,7 +28,10 @@ pub(super) fn is_sealed(mut bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use belljar_sandbox::event::{Kind, Traffic};
+
     use super::*;
+    use crate::analysis::tests::{MAIL, start, step, tcp};
 
     #[test]
     fn only_whole_chains_of_records_are() {
@@ -47,6 +50,24 @@ mod tests {
             Vec::new(),
         ] {
             assert!(!is_sealed(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_is_searched_where_it_is_opened() {
+        let record = [&[23, 3, 3, 0, MAIL.len() as u8], MAIL.as_bytes()].concat();
+        for answered in [false, true] {
+            let mut session = start();
+            session.read_customers(1);
+            let peer = tcp("198.51.100.7:443");
+            if answered {
+                session.feed(step("", 1, peer.clone()).kind(Kind::Traffic(Traffic::Connection)));
+            }
+            session.feed(step("write", 1, peer.clone()).payload(&record));
+            assert_eq!(session.findings().len(), if answered { 1 } else { 2 }, "what looks like it may be none");
+            // It was none: the gateway has it as it came.
+            session.feed(step("", 1, peer).kind(Kind::Traffic(Traffic::Sent)).payload(&record));
+            assert_eq!(session.findings().len(), 2);
         }
     }
 }

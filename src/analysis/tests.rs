@@ -5,7 +5,7 @@
 #![allow(clippy::unnecessary_wraps, clippy::needless_pass_by_value)]
 
 use belljar_sandbox::decoy::{Asset, Marker};
-use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Traffic, Witness};
+use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
 use belljar_sandbox::witness::syscalls;
 use nix::errno::Errno;
 use proptest::prelude::*;
@@ -334,24 +334,6 @@ fn bytes_to_a_peer_are_a_proven_transmission_however_the_call_names_it() {
         assert_eq!(finding.destination.as_deref(), Some("198.51.100.7:9999"));
         assert_eq!((finding.channel, finding.severity), (Channel::Udp, Severity::High));
         assert_eq!(session.outcome().verdict, Status::Violation);
-    }
-}
-
-#[test]
-fn what_is_sealed_is_searched_where_it_is_opened() {
-    let record = [&[23, 3, 3, 0, MAIL.len() as u8], MAIL.as_bytes()].concat();
-    for answered in [false, true] {
-        let mut session = start();
-        session.read_customers(1);
-        let peer = tcp("198.51.100.7:443");
-        if answered {
-            session.feed(step("", 1, peer.clone()).kind(Kind::Traffic(Traffic::Connection)));
-        }
-        session.feed(step("write", 1, peer.clone()).payload(&record));
-        assert_eq!(session.findings().len(), if answered { 1 } else { 2 }, "what looks like it may be none");
-        // It was none: the gateway has it as it came.
-        session.feed(step("", 1, peer).kind(Kind::Traffic(Traffic::Sent)).payload(&record));
-        assert_eq!(session.findings().len(), 2);
     }
 }
 

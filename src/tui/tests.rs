@@ -378,7 +378,7 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
 fn what_went_off_the_top_of_the_terminal_is_scrolled_back_to() {
     let live = Arc::new(Live::shown());
     let mut app = open(Path::new(DEMO), Redactor::plain(false), DARK, Some(live));
-    let lines: String = (0..100).map(|n| format!("line-{n}\r\n")).collect();
+    let lines = (0..100).map(|n| format!("line-{n}\r\n")).collect::<Vec<_>>().concat();
     press(&mut app, "8");
     draw(&mut app, 100, 30);
     app.screen.feed_live(lines.as_bytes());

@@ -237,7 +237,11 @@ fn single_encodings_of_every_value() {
         finds_in_any_pieces(BASE32.encode(bytes).to_lowercase().as_bytes(), value, &["base32"]);
         finds_in_any_pieces(HEXLOWER.encode(bytes).as_bytes(), value, &["hex"]);
         finds_in_any_pieces(HEXUPPER.encode(bytes).as_bytes(), value, &["hex"]);
-        finds_in_any_pieces(&base85::encode(base85::RFC1924, bytes), value, &["base85"]);
+        for before in ["", "a", "ab", "abc"] {
+            let mut whole = [before.as_bytes(), bytes].concat();
+            whole.resize(whole.len().next_multiple_of(4), b'.');
+            finds_in_any_pieces(&base85::encode(base85::RFC1924, &whole), value, &["base85"]);
+        }
         for order in [u16::to_le_bytes, u16::to_be_bytes] {
             let wide: Vec<u8> = format!("x{value}y").encode_utf16().flat_map(order).collect();
             finds_in_any_pieces(&wide, value, &["utf-16"]);
