@@ -116,6 +116,29 @@ impl Decoder for Zstd {
     }
 }
 
+/// Whether bytes may begin a stream of brotli that hides something, as far as the header of its
+/// first block tells (RFC 7932, 9.1 and 9.2). One that is not compressed, or is skipped, has its
+/// contents in the clear, and is what chance makes most often.
+pub(super) fn may_be_brotli(bytes: &[u8]) -> bool {
+    let Some(bits) = bytes.first_chunk().map(|head| u128::from_le_bytes(*head)) else { return true };
+    let take = |at: u32, count: u32| (bits >> at) as u32 & ((1 << count) - 1);
+    let window = match (take(0, 1), take(1, 3)) {
+        (0, _) => 1,
+        (_, 0) => 7,
+        _ => 4,
+    };
+    let is_last = take(window, 1) == 1;
+    // The last block says whether it is empty.
+    let sizes = window + 1 + u32::from(is_last);
+    let nibbles = 4 + take(sizes, 2);
+    let end = sizes + 2 + 4 * nibbles;
+    let is_empty = is_last && take(window + 1, 1) == 1;
+    let is_skipped = nibbles > 6;
+    let is_padded = nibbles > 4 && take(end - 4, 4) == 0;
+    let is_plain = !is_last && take(end, 1) == 1;
+    !(is_empty || is_skipped || is_padded || is_plain)
+}
+
 /// brotli.
 pub(super) struct Brotli {
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,

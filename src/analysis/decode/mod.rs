@@ -29,7 +29,7 @@ use super::encoding::{Encoding, Path};
 use super::matcher::Hits;
 use super::search::{Search, Trace};
 use base85::{ASCII85, Base85};
-use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd, may_be_deflate};
+use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd, may_be_brotli, may_be_deflate};
 use escapes::{Sort, Unescape};
 use lz4::Lz4;
 use protocol::{Chunked, Frames};
@@ -344,7 +344,8 @@ impl Node {
         }
         let first = head.first().copied().unwrap_or_default();
         let deflate = may_be_deflate(&head).then(|| Box::new(Inflate::raw()) as Box<dyn Decoder>);
-        let brotli = Brotli::new(first).map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
+        let brotli = may_be_brotli(&head).then(|| Brotli::new(first)).flatten();
+        let brotli = brotli.map(|brotli| Box::new(brotli) as Box<dyn Decoder>);
         let sqlite = head.starts_with(sqlite::MAGIC).then(|| Box::<Sqlite>::default() as Box<dyn Decoder>);
         let decoders = [(Encoding::Deflate, deflate), (Encoding::Brotli, brotli), (Encoding::Sqlite, sqlite)];
         for (encoding, decoder) in decoders {
