@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use belljar_sandbox::event::{Authority, Decision, Kind, LayerChange, ObjectKind, Traffic, Witness};
+use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind, Traffic, Witness};
 use belljar_sandbox::witness::syscalls::{Call, Category};
 use foldhash::fast::RandomState;
 
@@ -22,7 +22,7 @@ use super::finding::{Channel, Confidence, Severity};
 use super::place::{Place, channel, split_port};
 use super::{Analysis, Touched};
 use crate::store::meaning::Act;
-use crate::store::{AssetSet, Object, Process, Record, Verb, Verbs};
+use crate::store::{Object, Process, Record, Verb};
 
 /// Addresses and paths remembered; where there are more nothing is compared.
 const MAX_PEERS: usize = 16_384;
@@ -314,27 +314,9 @@ impl Analysis {
     fn differs(&mut self, number: u64, what: &Attempt<'_>, sighting: &Sighting) {
         let to = self.by_name(&sighting.object).into_owned();
         let &Sighting { seq, time_ns, witness, kind, call, result, .. } = sighting;
-        let record = Record {
-            seq,
-            time_ns,
-            witness,
-            kind,
-            call,
-            process: sighting.process.as_deref(),
-            tid: 0,
-            args: [0; 6],
-            result,
-            duration_ns: None,
-            decision: Decision::Allowed,
-            authority: Authority::Observed,
-            object: Some(&to),
-            target: None,
-            detail: &[],
-            payload: &[],
-            payload_len: 0,
-            verbs: Verbs::default(),
-            assets: AssetSet::default(),
-        };
+        let process = sighting.process.as_deref();
+        let record =
+            Record { seq, time_ns, witness, kind, call, process, result, object: Some(&to), ..Record::blank() };
         self.attempt(number, None, what, Some(&to), &record, &mut Touched::default());
     }
 }

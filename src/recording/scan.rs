@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use crate::bundle::{Access, Block, BundleError, Look};
 use crate::query::field::Scalar;
 use crate::query::{Context, Node, Query};
-use crate::store::{AssetSet, Object, Record, Verbs};
+use crate::store::{Object, Record};
 
 /// Calls remembered: four interfaces of a thousand.
 const CALLS: usize = 4 << 10;
@@ -284,16 +284,17 @@ impl Memory {
         match basis {
             Basis::Touched => {
                 let (verbs, assets) = block.touched(at);
-                Ok((verbs.0 != 0 || assets.0 != 0) && node.matches(&Record { verbs, assets, ..blank() }, context))
+                Ok((verbs.0 != 0 || assets.0 != 0)
+                    && node.matches(&Record { verbs, assets, ..Record::blank() }, context))
             }
             Basis::Kind => {
                 let kind = block.kind(at).ok_or_else(|| access.damaged(block))?;
                 if let Kind::Call { abi, nr } = kind {
                     let index = (nr as usize).saturating_mul(4).saturating_add(abi as usize);
-                    let ask = || node.matches(&Record { kind, call: lookup(abi, nr), ..blank() }, context);
+                    let ask = || node.matches(&Record { kind, call: lookup(abi, nr), ..Record::blank() }, context);
                     return Ok(self.calls.says(index, CALLS, ask));
                 }
-                let ask = || node.matches(&Record { kind, ..blank() }, context);
+                let ask = || node.matches(&Record { kind, ..Record::blank() }, context);
                 Ok(*self.kinds.entry(kind).or_insert_with(ask))
             }
             Basis::Process => {
@@ -302,7 +303,8 @@ impl Memory {
                     Some((from, until, says)) if (*from..*until).contains(&seq) => Ok(*says),
                     _ => {
                         let (from, until) = access.span(key, seq);
-                        let says = node.matches(&Record { process: access.process(key, seq), ..blank() }, context);
+                        let says =
+                            node.matches(&Record { process: access.process(key, seq), ..Record::blank() }, context);
                         self.processes.insert(key.0, (from, until, says));
                         Ok(says)
                     }
@@ -324,7 +326,7 @@ impl Memory {
                     return Ok(*says);
                 }
                 let (witness, decision, authority) = words;
-                let says = node.matches(&Record { witness, decision, authority, ..blank() }, context);
+                let says = node.matches(&Record { witness, decision, authority, ..Record::blank() }, context);
                 self.words.push((words, says));
                 Ok(says)
             }
@@ -345,7 +347,7 @@ impl Memory {
                 let result = block.result(at).map(|result| result.min(0));
                 let failure = result.map_or(0, |result| result.unsigned_abs().saturating_add(1)) as usize;
                 let index = failure.saturating_mul(2) + usize::from(matches!(kind, Kind::Call { .. }));
-                let ask = || node.matches(&Record { kind, result, ..blank() }, context);
+                let ask = || node.matches(&Record { kind, result, ..Record::blank() }, context);
                 Ok(self.failures.says(index, FAILURES, ask))
             }
             Basis::Arguments => {
@@ -382,34 +384,9 @@ impl Memory {
                 }
             };
             let pair: [Option<&Object>; 2] = if role == 0 { [Some(&object), None] } else { [None, Some(&object)] };
-            node.matches(&Record { object: pair[0], target: pair[1], ..blank() }, context)
+            node.matches(&Record { object: pair[0], target: pair[1], ..Record::blank() }, context)
         });
         read.map(|()| says)
-    }
-}
-
-/// An event of which nothing is known.
-fn blank() -> Record<'static> {
-    Record {
-        seq: 0,
-        time_ns: 0,
-        witness: Witness::Notify,
-        kind: Kind::Notice,
-        call: None,
-        process: None,
-        tid: 0,
-        args: [0; 6],
-        result: None,
-        duration_ns: None,
-        decision: Decision::Allowed,
-        authority: Authority::Observed,
-        object: None,
-        target: None,
-        detail: &[],
-        payload: &[],
-        payload_len: 0,
-        verbs: Verbs::default(),
-        assets: AssetSet::default(),
     }
 }
 

@@ -89,6 +89,33 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// An event of which nothing is known.
+    pub fn blank() -> Self {
+        Self {
+            seq: 0,
+            time_ns: 0,
+            witness: Witness::Notify,
+            kind: Kind::Notice,
+            call: None,
+            process: None,
+            tid: 0,
+            args: [0; 6],
+            result: None,
+            duration_ns: None,
+            decision: Decision::Allowed,
+            authority: Authority::Observed,
+            object: None,
+            target: None,
+            detail: &[],
+            payload: &[],
+            payload_len: 0,
+            verbs: Verbs::default(),
+            assets: AssetSet::default(),
+        }
+    }
+}
+
+impl Record<'_> {
     /// What happened, in one word: the call's name, or the name of another kind of event. This
     /// is the field `op` everywhere.
     pub fn op(&self) -> &'static str {
