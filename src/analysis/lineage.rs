@@ -187,21 +187,28 @@ impl Lineage {
         self.members.get(&process).map(|member| &member.holding).filter(|holding| holding.assets.0 != 0)
     }
 
+    /// What the process holds, then what its living ancestors do, nearest first.
+    fn within_reach(&self, process: ProcessKey) -> impl Iterator<Item = &Holding> {
+        let member = |key: &ProcessKey| self.members.get(key);
+        let living = move |key: &ProcessKey| *key == process || member(key).is_some_and(|member| !member.ended);
+        std::iter::successors(Some(process), move |key| member(key).and_then(|member| member.parent))
+            .take(MAX_ANCESTORS)
+            .take_while(living)
+            .map_while(move |key| member(&key).map(|member| &member.holding))
+    }
+
     /// What the process or one of its living ancestors holds.
     pub(super) fn reach(&self, process: ProcessKey) -> Vec<Origin> {
         let mut all = Holding::default();
-        let mut next = Some(process);
-        for _ in 0..MAX_ANCESTORS {
-            let Some(member) = next.and_then(|key| self.members.get(&key)) else { break };
-            if member.ended && next != Some(process) {
-                break;
-            }
-            for origin in &member.holding.origins {
-                all.add(origin.clone());
-            }
-            next = member.parent;
+        for origin in self.within_reach(process).flat_map(|holding| &holding.origins) {
+            all.add(origin.clone());
         }
         all.origins
+    }
+
+    /// Of which assets that is.
+    pub(super) fn reach_assets(&self, process: ProcessKey) -> AssetSet {
+        AssetSet(self.within_reach(process).fold(0, |all, holding| all | holding.assets.0))
     }
 
     /// The process got the asset.

@@ -3,7 +3,7 @@
 use belljar_sandbox::event::{Abi, Kind, ObjectKind};
 
 use super::matcher::{Direction, Hits};
-use super::place::{Place, place};
+use super::place::Place;
 use super::salts::Salts;
 use super::sealed::is_sealed;
 use super::{Analysis, sealed};
@@ -18,10 +18,11 @@ impl Analysis {
             let process = record.process.map(|process| process.key).unwrap_or_default();
             // The bytes of a connection, and what they mean, are two streams.
             let in_clear = u64::from(matches!(record.kind, Kind::Plaintext { .. }));
-            let stream = object.map_or(0, |object| self.facts(object).stream) ^ in_clear;
-            let key = (process, stream, direction);
-            let is_tcp = object.is_some_and(|to| to.kind == ObjectKind::Tcp && place(to) == Place::Remote);
-            if is_tcp && direction == Direction::Out && self.gateway.any && is_sealed(record.payload) {
+            let facts = object.map(|object| self.facts(object));
+            let key = (process, facts.map_or(0, |facts| facts.stream) ^ in_clear, direction);
+            let leaves = direction == Direction::Out && facts.is_some_and(|facts| facts.place == Place::Remote);
+            let is_tcp = object.is_some_and(|object| object.kind == ObjectKind::Tcp);
+            if leaves && is_tcp && self.gateway.any && is_sealed(record.payload) {
                 // What goes before it and behind it is not one.
                 let head = record.payload.get(..sealed::HEAD_LENGTH).unwrap_or(record.payload);
                 self.matcher.scan_stream(key, head, false, &mut hits);
@@ -45,12 +46,8 @@ impl Analysis {
     /// Tries what looks like digests with salts that the process had before, and remembers the payload.
     pub(super) fn try_salts(&mut self, record: &Record<'_>, direction: Direction, hits: &mut Hits) {
         let Some(process) = record.process.map(|process| process.key) else { return };
-        let mut held = AssetSet::default();
-        if direction == Direction::Out {
-            for origin in self.lineage.reach(process) {
-                held.insert(origin.asset);
-            }
-        }
+        let sends = direction == Direction::Out;
+        let held = if sends { self.lineage.reach_assets(process) } else { AssetSet::default() };
         if held.0 != 0 && Salts::may_hold(record.payload) {
             self.salts.search(process, record.payload, held, &self.assets, hits);
             hits.settle();

@@ -70,51 +70,68 @@ pub(super) fn draw(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> 
             return Some(written(app, buf, area, input, ["Name of the filter", "", "then @name stands for it"]));
         }
         Layer::Saved(at) => {
-            let names = app.saved.all();
-            let size = (76, (names.len() as u16 + 2).min(area.height.saturating_sub(2)).max(3));
-            let inner = window(buf, area, app, size, ["Filters", "", "Enter takes it"]);
-            let rows = usize::from(inner.height);
-            let top = (at + 1).saturating_sub(rows);
-            for (index, (name, filter)) in names.iter().enumerate().skip(top).take(rows) {
-                let line = Cells::new(inner.width, theme)
-                    .left(&format!(" @{name}"), 20, theme.bright())
-                    .rest(&app.open_redactor.text(filter.as_bytes(), 400).to_string(), theme.text())
-                    .line();
-                let y = (index - top) as u16;
-                if index == *at {
-                    put_selected(buf, inner, y, &line, theme, true);
-                } else {
-                    put(buf, inner, y, &line);
-                }
-            }
+            list(
+                app,
+                buf,
+                area,
+                ["Filters", "", "Enter takes it"],
+                app.saved.all().iter(),
+                *at,
+                |cells, (name, filter)| {
+                    cells
+                        .left(&format!(" @{name}"), 20, theme.bright())
+                        .rest(&app.open_redactor.text(filter.as_bytes(), 400).to_string(), theme.text())
+                },
+            );
         }
         Layer::Note(input, row) => {
             let title = format!("Note on #{}", row + 1);
             return Some(written(app, buf, area, input, [&title, "", "kept in notes.jsonl of the recording"]));
         }
         Layer::Marks(at) => {
-            let marks = app.marks();
-            let size = (76, (marks.len() as u16 + 2).min(area.height.saturating_sub(2)).max(3));
-            let inner = window(buf, area, app, size, ["Marks", "", "Enter goes there"]);
-            let rows = usize::from(inner.height);
-            let top = (at + 1).saturating_sub(rows);
-            for (index, (row, note)) in marks.iter().enumerate().skip(top).take(rows) {
-                let line = Cells::new(inner.width, theme)
-                    .right(&format!("#{}", row + 1), 12, theme.text())
-                    .left(&format!("  {}", time(note.time_ns)), 14, theme.dim())
-                    .left(&app.shown(&note.by), 12, theme.dim())
-                    .rest(&app.show(note.text.as_bytes(), 400), theme.text())
-                    .line();
-                let y = (index - top) as u16;
-                if index == *at {
-                    put_selected(buf, inner, y, &line, theme, true);
-                } else {
-                    put(buf, inner, y, &line);
-                }
-            }
+            list(
+                app,
+                buf,
+                area,
+                ["Marks", "", "Enter goes there"],
+                app.marks().into_iter(),
+                *at,
+                |cells, (row, note)| {
+                    cells
+                        .right(&format!("#{}", row + 1), 12, theme.text())
+                        .left(&format!("  {}", time(note.time_ns)), 14, theme.dim())
+                        .left(&app.shown(&note.by), 12, theme.dim())
+                        .rest(&app.show(note.text.as_bytes(), 400), theme.text())
+                },
+            );
         }
     }
     None
+}
+
+/// A window with one line for each of these, of which one is chosen.
+fn list<T>(
+    app: &App,
+    buf: &mut Buffer,
+    area: Rect,
+    titles: [&str; 3],
+    items: impl ExactSizeIterator<Item = T>,
+    at: usize,
+    line: impl Fn(Cells, T) -> Cells,
+) {
+    let size = (76, (items.len() as u16 + 2).min(area.height.saturating_sub(2)).max(3));
+    let inner = window(buf, area, app, size, titles);
+    let rows = usize::from(inner.height);
+    let top = (at + 1).saturating_sub(rows);
+    for (index, item) in items.enumerate().skip(top).take(rows) {
+        let line = line(Cells::new(inner.width, app.theme), item).line();
+        let y = (index - top) as u16;
+        if index == at {
+            put_selected(buf, inner, y, &line, app.theme, true);
+        } else {
+            put(buf, inner, y, &line);
+        }
+    }
 }
 
 fn written(app: &App, buf: &mut Buffer, area: Rect, input: &tui_input::Input, titles: [&str; 3]) -> Position {
