@@ -14,7 +14,7 @@ use super::windows::{Builder, Index};
 use crate::store::AssetSet;
 
 /// Bytes of a stream that are kept: what a pattern may have begun in.
-const KEPT: usize = LONGEST - 1;
+pub(super) const KEPT: usize = LONGEST - 1;
 
 /// Pieces up to this length are copied behind what is kept, and searched in one.
 const SHORT: usize = 1024;

@@ -27,9 +27,24 @@ pub(in crate::analysis) fn encode(alphabet: &[u8; 85], bytes: &[u8]) -> Vec<u8> 
     encoded
 }
 
+/// What each character stands for; `u8::MAX` where it is none.
+const fn values(alphabet: &[u8; 85]) -> [u8; 256] {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < alphabet.len() {
+        values[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+}
+
+static OF_ASCII85: [u8; 256] = values(ASCII85);
+static OF_Z85: [u8; 256] = values(Z85);
+static OF_RFC1924: [u8; 256] = values(RFC1924);
+
 /// Undoes one alphabet. White space is passed over.
 pub(super) struct Base85 {
-    values: [u8; 256],
+    values: &'static [u8; 256],
     number: u64,
     digits: u32,
     /// Whether `<~` is to be passed over, and `z` stands for four zero bytes.
@@ -38,14 +53,16 @@ pub(super) struct Base85 {
 }
 
 impl Base85 {
-    pub(super) fn new(alphabet: &[u8; 85]) -> Self {
-        let mut values = [u8::MAX; 256];
-        for (value, character) in alphabet.iter().enumerate() {
-            if let Some(place) = values.get_mut(usize::from(*character)) {
-                *place = value as u8;
-            }
-        }
-        Self { values, number: 0, digits: 0, adobe: alphabet == ASCII85, passed: 0 }
+    pub(super) fn ascii85() -> Self {
+        Self { values: &OF_ASCII85, number: 0, digits: 0, adobe: true, passed: 0 }
+    }
+
+    pub(super) fn z85() -> Self {
+        Self { values: &OF_Z85, adobe: false, ..Self::ascii85() }
+    }
+
+    pub(super) fn rfc1924() -> Self {
+        Self { values: &OF_RFC1924, adobe: false, ..Self::ascii85() }
     }
 }
 

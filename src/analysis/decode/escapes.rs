@@ -5,8 +5,9 @@
 use super::{Decoder, Step, is_text};
 use crate::analysis::encoding::Encoding;
 
-/// Bytes without an escape after which a text is no longer undone.
-pub(super) const QUIET: usize = 4096;
+/// Bytes without an escape after which a text is no longer undone: of base 64 whose slashes are
+/// escaped, one stretch in ten million is as long.
+pub(super) const QUIET: usize = 1024;
 /// Bytes from an escape on that must be text for it to be one: in noise there are signs, too.
 const TEXT: usize = 24;
 /// Longest escape that is understood.
@@ -44,9 +45,9 @@ impl Sort {
         }
     }
 
-    /// Where the first escape begins that can hide part of a value.
-    pub(super) fn first(self, bytes: &[u8]) -> Option<usize> {
-        memchr::memchr_iter(self.sign(), bytes).find(|at| {
+    /// Where the first escape at `from` or behind begins that can hide part of a value.
+    pub(super) fn first(self, bytes: &[u8], from: usize) -> Option<usize> {
+        memchr::memchr_iter(self.sign(), bytes.get(from..)?).map(|at| from + at).find(|at| {
             let rest = bytes.get(*at..).unwrap_or_default();
             let hides = match (self, self.undo(rest, true)) {
                 // An equals sign before two digits is in every address of a page: only where two
@@ -155,7 +156,7 @@ pub(super) struct Unescape {
     sort: Sort,
     held: Vec<u8>,
     /// Bytes since the last escape.
-    pub(super) quiet: usize,
+    quiet: usize,
 }
 
 impl Unescape {
@@ -163,15 +164,25 @@ impl Unescape {
         Self { sort, held: Vec::new(), quiet: 0 }
     }
 
-    /// Undoes what is whole in `bytes` and returns how much that was.
+    /// Goes on after a [quiet](QUIET) stretch.
+    pub(super) fn go_on(&mut self) {
+        self.quiet = 0;
+    }
+
+    /// Undoes what is whole in `bytes`, until it has been quiet, and returns how much that was.
     fn whole(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let plain = memchr::memchr(self.sort.sign(), rest).unwrap_or(rest.len());
-            out.extend_from_slice(rest.get(..plain).unwrap_or_default());
+        while at < bytes.len() && self.quiet < QUIET {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let near = rest.get(..QUIET - self.quiet).unwrap_or(rest);
+            let plain = memchr::memchr(self.sort.sign(), near).unwrap_or(near.len());
+            out.extend_from_slice(near.get(..plain).unwrap_or_default());
             self.quiet += plain;
             at += plain;
-            let Some(rest) = rest.get(plain..).filter(|rest| !rest.is_empty()) else { break };
+            if plain == near.len() {
+                continue;
+            }
+            let rest = rest.get(plain..).unwrap_or_default();
             match self.sort.undo(rest, false) {
                 Undone::Unfinished => break,
                 Undone::Not => {
@@ -201,18 +212,22 @@ impl Decoder for Unescape {
         let mut taken = 0;
         // What was held is completed byte by byte: it is never longer than an escape.
         while !self.held.is_empty() {
-            let Some(byte) = input.get(taken) else { break };
+            let Some(byte) = input.get(taken) else { return (taken, Step::More) };
             self.held.push(*byte);
             taken += 1;
             let held = std::mem::take(&mut self.held);
             let done = self.whole(&held, out);
             self.held = held.get(done..).unwrap_or_default().to_vec();
+            if self.quiet >= QUIET {
+                return (taken, Step::Done);
+            }
         }
-        if self.held.is_empty() {
-            let rest = input.get(taken..).unwrap_or_default();
-            let done = self.whole(rest, out);
-            self.held.extend_from_slice(rest.get(done..).unwrap_or_default());
+        let rest = input.get(taken..).unwrap_or_default();
+        let done = self.whole(rest, out);
+        if self.quiet >= QUIET {
+            return (taken + done, Step::Done);
         }
+        self.held.extend_from_slice(rest.get(done..).unwrap_or_default());
         (input.len(), Step::More)
     }
 

@@ -21,14 +21,15 @@ mod zip;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
 
 use super::encoding::{Encoding, Path};
 use super::matcher::Hits;
-use super::search::{Search, Trace};
-use base85::{ASCII85, Base85};
+use super::search::{KEPT, Search, Trace};
+use base85::Base85;
 use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd, may_be_brotli, may_be_deflate};
 use escapes::{Sort, Unescape};
 use lz4::Lz4;
@@ -93,6 +94,8 @@ pub(super) struct Work {
     pub(super) cuts: Cuts,
     taken: u64,
     made: u64,
+    /// Memory that decoders wrote into, to be written into again.
+    spare: Vec<Vec<u8>>,
 }
 
 /// What a node needs to do its work.
@@ -105,6 +108,26 @@ pub(super) struct Context<'c> {
     cut: bool,
     /// Whether what is found was told before.
     muted: bool,
+}
+
+impl Context<'_> {
+    /// Lets a decoder write, and `node` take what it wrote, as far as that may be.
+    fn made<T>(&mut self, node: &mut Node, decode: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut out = self.work.spare.pop().unwrap_or_default();
+        let told = decode(&mut out);
+        if self.left < out.len() as u64 {
+            self.cut = true;
+        } else if !out.is_empty() {
+            self.left -= out.len() as u64;
+            node.take(&out, self);
+        }
+        out.clear();
+        // A few blocks of lz4 or brotli are not to be held for ever.
+        if out.capacity() <= 2 * ROOM {
+            self.work.spare.push(out);
+        }
+        told
+    }
 }
 
 /// A stream of bytes: of an event, or of what a decoder gives.
@@ -375,7 +398,8 @@ impl Node {
             let lead = if run.start == 0 { self.trace.last(before) } else { &[] };
             let end = run.end.min(run.start + radix::TELLING);
             (from, any) = (run.end, true);
-            let head = [lead, bytes.get(run.start..end).unwrap_or_default()].concat();
+            let head = bytes.get(run.start..end).unwrap_or_default();
+            let head = if lead.is_empty() { Cow::Borrowed(head) } else { Cow::Owned([lead, head].concat()) };
             let Some((encoding, decoder)) = alphabet.decoder(&head) else { continue };
             if !self.may_open(context) {
                 return true;
@@ -413,37 +437,51 @@ impl Node {
         }
         let edge = Edge::new(&self.trace, bytes, EDGE);
         for sort in Sort::ALL {
-            let open = self.deep.as_mut().and_then(|deep| {
+            let mut at = 0;
+            let mut open = self.deep.as_mut().and_then(|deep| {
                 let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
                 Some(deep.texts.swap_remove(at).1)
             });
-            let mut text = if let Some(text) = open {
-                text
-            } else {
-                let Some(encoding) = Self::escaped(sort, &edge, bytes) else { continue };
-                if !self.may_open(context) {
-                    return;
-                }
-                let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
-                let mut text = Text { unescape: Unescape::new(sort), node };
-                // What came before stands there as it is: told already, but a value may go on.
-                let muted = std::mem::replace(&mut context.muted, true);
-                text.push(self.trace.all(), context);
-                context.muted = muted;
-                text
-            };
-            text.push(bytes, context);
-            if text.unescape.quiet < escapes::QUIET {
-                self.deep().texts.push((sort, text));
+            loop {
+                let mut text = if let Some(text) = open.take() {
+                    text
+                } else {
+                    let Some((escape, encoding)) = Self::escaped(sort, &edge, bytes, at) else { break };
+                    if !self.may_open(context) {
+                        return;
+                    }
+                    let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
+                    let mut text = Text { unescape: Unescape::new(sort), node };
+                    // What came before stands there as it is: told already, but a value or a run may go on.
+                    let lead = bytes.get(at..escape).unwrap_or_default();
+                    let from = escape - lead.len().min(Alphabet::Base85.trailing(lead).max(KEPT));
+                    let muted = std::mem::replace(&mut context.muted, true);
+                    if from == 0 {
+                        text.push(self.trace.all(), context);
+                    }
+                    text.push(bytes.get(from..escape).unwrap_or_default(), context);
+                    context.muted = muted;
+                    at = escape;
+                    text
+                };
+                let Some(taken) = text.push(bytes.get(at..).unwrap_or_default(), context) else {
+                    self.deep().texts.push((sort, text));
+                    break;
+                };
+                at += taken;
             }
         }
     }
 
-    /// Which encoding an escape in these bytes, or over their beginning, is of.
-    fn escaped(sort: Sort, edge: &Edge, bytes: &[u8]) -> Option<Encoding> {
-        let begins = |bytes: &[u8]| Some(sort.encoding(bytes.get(sort.first(bytes)?..)?));
-        let over = if edge.before > 0 { begins(edge.bytes()) } else { None };
-        over.or_else(|| begins(bytes))
+    /// Where an escape begins in these bytes at `from` or behind, or 0 where it does so before
+    /// them, and which encoding it is of.
+    fn escaped(sort: Sort, edge: &Edge, bytes: &[u8], from: usize) -> Option<(usize, Encoding)> {
+        let begins = |bytes: &[u8], from: usize| {
+            let at = sort.first(bytes, from)?;
+            Some((at, sort.encoding(bytes.get(at..)?)))
+        };
+        let over = if edge.before > 0 && from == 0 { begins(edge.bytes(), 0) } else { None };
+        over.map(|(at, encoding)| (at.saturating_sub(edge.before), encoding)).or_else(|| begins(bytes, from))
     }
 }
 
@@ -496,28 +534,23 @@ impl Deep {
 impl Open {
     /// Undoes `bytes` and searches what comes out. Returns how many were taken.
     fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) -> (usize, Step) {
-        let mut out = Vec::new();
         let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
-            let part = rest.get(..ROOM).unwrap_or(rest);
-            out.clear();
-            let (taken, step) = self.decoder.step(part, &mut out);
+            let (taken, step, given) = context.made(&mut self.node, |out| {
+                let (taken, step) = self.decoder.step(rest.get(..ROOM).unwrap_or(rest), out);
+                (taken, step, out.len())
+            });
             at += taken;
-            if !out.is_empty() {
-                if context.left < out.len() as u64 {
-                    context.cut = true;
-                    return (at, Step::Failed);
-                }
-                context.left -= out.len() as u64;
-                self.node.take(&out, context);
+            if context.cut {
+                return (at, Step::Failed);
             }
             match step {
                 Step::Done | Step::Failed => return (at, step),
                 // A decoder that filled its room may have more.
-                Step::More if out.len() >= ROOM => {}
+                Step::More if given >= ROOM => {}
                 Step::More if at >= bytes.len() => return (at, Step::More),
-                Step::More if taken == 0 && out.is_empty() => return (at, Step::Failed),
+                Step::More if taken == 0 && given == 0 => return (at, Step::Failed),
                 Step::More => {}
             }
         }
@@ -525,17 +558,26 @@ impl Open {
 }
 
 impl Text {
-    fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        for part in bytes.chunks(ROOM) {
-            let mut out = Vec::with_capacity(part.len());
-            self.unescape.step(part, &mut out);
-            if context.left < out.len() as u64 {
-                context.cut = true;
-                return;
+    /// Undoes `bytes` and searches what comes out. Returns how many were taken where there has
+    /// been no escape for long, and nothing is open that one had begun.
+    fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let rest = rest.get(..ROOM).unwrap_or(rest);
+            let (taken, step) = context.made(&mut self.node, |out| self.unescape.step(rest, out));
+            at += taken;
+            if context.cut {
+                return None;
             }
-            context.left -= out.len() as u64;
-            self.node.take(&out, context);
+            // What came before is taken whole.
+            if step == Step::Done {
+                if !context.muted && !self.node.deep.as_ref().is_some_and(|deep| deep.is_open()) {
+                    return Some(at);
+                }
+                self.unescape.go_on();
+            }
         }
+        None
     }
 }
 
@@ -588,7 +630,7 @@ magics! {
     b"\xfd7zXZ\x00" => Xz, Xz::new().and_then(boxed);
     b"\x04\x22\x4d\x18" => Lz4, boxed(Lz4::default());
     b"PK\x03\x04" => Zip, boxed(Zip::default());
-    b"<~" => Base85, boxed(Base85::new(ASCII85));
+    b"<~" => Base85, boxed(Base85::ascii85());
     b"hunked\r\n" => Chunked, boxed(Chunked::default());
     b"ebsocket\r\n" => WebSocket, boxed(Frames::default());
 }
