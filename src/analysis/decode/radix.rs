@@ -153,7 +153,6 @@ impl Alphabet {
     /// What undoes a run that begins with these characters.
     pub(super) fn decoder(self, head: &[u8]) -> Option<(Encoding, Box<dyn Decoder>)> {
         let common = || head.iter().fold(u8::MAX, |common, byte| common & class(*byte));
-        let has = |is: fn(&u8) -> bool| head.iter().any(is);
         match self {
             Self::Hex => Some((Encoding::Hex, Box::new(Radix::new(4)))),
             Self::Base64 => match common() {
@@ -162,15 +161,18 @@ impl Alphabet {
                 common if common & (UPPER32 | LOWER32) != 0 => Some((Encoding::Base32, Box::new(Radix::new(5)))),
                 // A name in a program or a ruled line: of 32 characters that stand for anything,
                 // 250 in 251 have one of each sort, and of more nearly all. More may be coming.
-                _ if !has(u8::is_ascii_uppercase) || !has(u8::is_ascii_lowercase) || !has(u8::is_ascii_digit) => None,
-                _ => Some((Encoding::Base64, Box::new(Radix::new(6)))),
+                _ => {
+                    let Sorts { capital, small, digit, .. } = Sorts::of(head);
+                    let all = capital > 0 && small > 0 && digit > 0;
+                    all.then(|| (Encoding::Base64, Box::new(Radix::new(6)) as Box<dyn Decoder>))
+                }
             },
             Self::Base85 => {
                 // Of its characters nearly a third each are capitals, small letters, and neither
-                // letters nor digits; of an address, few are the first.
-                let rare = |is: fn(&u8) -> bool| head.iter().filter(|byte| is(byte)).count() * 8 < head.len();
-                let signs = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_punctuation];
-                if !changes(head) || signs.into_iter().any(rare) {
+                // letters nor digits; of an address, few are the first. Of 32, 22 differ in sort from
+                // the one before, give or take 2.5; of expressions in programs, a third do.
+                let Sorts { capital, small, other, changes, .. } = Sorts::of(head);
+                if 5 * changes < 2 * head.len() || 8 * capital.min(small).min(other) < head.len() {
                     return None;
                 }
                 match common() {
@@ -183,13 +185,44 @@ impl Alphabet {
     }
 }
 
-/// Whether capitals, small letters, digits and others change as often as where characters stand
-/// for anything: of 32 of base 85, 22 differ in sort from the one before, give or take 2.5. Of
-/// expressions in programs, a third do.
-fn changes(head: &[u8]) -> bool {
-    let sort = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase(), byte.is_ascii_digit());
-    let changed = head.iter().zip(head.iter().skip(1)).filter(|(a, b)| sort(**a) != sort(**b)).count();
-    changed * 5 >= 2 * head.len()
+/// How many of a head's characters are of which sort, and how many of another than the one before.
+struct Sorts {
+    capital: usize,
+    small: usize,
+    digit: usize,
+    other: usize,
+    changes: usize,
+}
+
+impl Sorts {
+    /// Of at most 255 characters: the trace and [`TELLING`] are no more together.
+    fn of(head: &[u8]) -> Self {
+        // One in the byte of each sort, so that one addition counts them all.
+        static ONES: [u32; 256] = {
+            let mut ones = [0; 256];
+            let mut byte = 0_usize;
+            while byte < 256 {
+                ones[byte] = match byte as u8 {
+                    b'A'..=b'Z' => 1,
+                    b'a'..=b'z' => 1 << 8,
+                    b'0'..=b'9' => 1 << 16,
+                    _ => 1 << 24,
+                };
+                byte += 1;
+            }
+            ones
+        };
+        let (mut sum, mut last, mut changes) = (0_u32, 0, 0);
+        for byte in head.iter().take(usize::from(u8::MAX)) {
+            let one = ONES.get(usize::from(*byte)).copied().unwrap_or_default();
+            sum += one;
+            changes += usize::from(one != last);
+            last = one;
+        }
+        let [capital, small, digit, other] = sum.to_le_bytes().map(usize::from);
+        // The first differs from nothing.
+        Self { capital, small, digit, other, changes: changes.saturating_sub(1) }
+    }
 }
 
 /// A run of characters of some alphabet.
