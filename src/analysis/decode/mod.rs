@@ -399,23 +399,30 @@ impl Node {
             let end = run.end.min(run.start + radix::TELLING);
             (from, any) = (run.end, true);
             let head = bytes.get(run.start..end).unwrap_or_default();
+            let earlier = lead.len();
             let head = if lead.is_empty() { Cow::Borrowed(head) } else { Cow::Owned([lead, head].concat()) };
-            let Some((encoding, decoder)) = alphabet.decoder(&head) else { continue };
-            if !self.may_open(context) {
-                return true;
+            for at in alphabet.starts(&head) {
+                let Some((encoding, decoder)) = alphabet.decoder(&head) else { break };
+                if !self.may_open(context) {
+                    return true;
+                }
+                let mut node = Self::inside(self.path.and(encoding));
+                node.halves = encoding == Encoding::Hex;
+                let mut open = Open { decoder, node };
+                if open.push(head.get(at..earlier).unwrap_or_default(), context).1 != Step::More {
+                    continue;
+                }
+                let start = run.start + at.saturating_sub(earlier);
+                let (taken, step) = open.push(bytes.get(start..).unwrap_or_default(), context);
+                match (at, step) {
+                    (0, Step::More) => {
+                        self.keep_run(slot, open);
+                        from = bytes.len();
+                    }
+                    (_, Step::More) => self.deep().guesses.push(open),
+                    _ => from = from.max(start + taken),
+                }
             }
-            let mut node = Self::inside(self.path.and(encoding));
-            node.halves = encoding == Encoding::Hex;
-            let mut open = Open { decoder, node };
-            if open.push(lead, context).1 != Step::More {
-                continue;
-            }
-            let (taken, step) = open.push(bytes.get(run.start..).unwrap_or_default(), context);
-            if step == Step::More {
-                self.keep_run(slot, open);
-                return true;
-            }
-            from = from.max(run.start + taken);
         }
         any
     }

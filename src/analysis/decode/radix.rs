@@ -150,6 +150,17 @@ impl Alphabet {
         !inside.to_bitmask() as u16
     }
 
+    /// Where what is encoded may begin in a run with this head: at its first character, and in the
+    /// path of an address behind a slash, unless that is a digit like the plus sign. Which of
+    /// several does not matter where their groups of characters fall together.
+    pub(super) fn starts(self, head: &[u8]) -> impl Iterator<Item = usize> {
+        let mut phases = [true, false, false, false];
+        let is_path = self == Self::Base64 && !head.contains(&b'+');
+        let slashes = memchr::memchr_iter(b'/', if is_path { head } else { &[] }).map(|at| at + 1);
+        let new = move |at: &usize| phases.get_mut(at % 4).is_some_and(|known| !std::mem::replace(known, true));
+        std::iter::once(0).chain(slashes.filter(new))
+    }
+
     /// What undoes a run that begins with these characters.
     pub(super) fn decoder(self, head: &[u8]) -> Option<(Encoding, Box<dyn Decoder>)> {
         let common = || head.iter().fold(u8::MAX, |common, byte| common & class(*byte));

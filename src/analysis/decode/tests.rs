@@ -222,6 +222,12 @@ fn runs_begin_wherever_their_alphabet_does() {
         let address = format!("GET https://example.com/{path}?time=1&data={packed} HTTP/1.1");
         finds_in_any_pieces(address.as_bytes(), MAIL, &["base64", "gzip"]);
     }
+    // Or what is encoded is part of the path itself.
+    for path in ["", "a", "ab", "abc", "v1/abcd", "v1/abc/d", "Some/longer/path2/abcdef"] {
+        let address = format!("GET https://example.com/{path}/{packed} HTTP/1.1");
+        let all = found([address.as_bytes()]);
+        assert!(has(&all, MAIL, &["base64", "gzip"]), "{path}: {all:?}");
+    }
 }
 
 #[test]
