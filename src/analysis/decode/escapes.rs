@@ -2,7 +2,8 @@
 //! begins, the text goes on being undone as a whole until it has had none for a while, so that a
 //! value is found whichever of its characters are escaped.
 
-use super::{Decoder, Step, is_text};
+use super::formats::is_text;
+use super::{Decoder, Step};
 use crate::analysis::encoding::Encoding;
 
 /// Bytes without an escape after which a text is no longer undone: of base 64 whose slashes are

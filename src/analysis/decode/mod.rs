@@ -12,31 +12,28 @@
 pub(super) mod base85;
 mod compressed;
 mod escapes;
+mod formats;
 mod lz4;
 mod protocol;
 mod radix;
 mod sqlite;
+mod texts;
 mod zip;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
-
-use aho_corasick::packed::Searcher;
 
 use super::encoding::{Encoding, Path};
 use super::matcher::Hits;
-use super::search::{KEPT, Search, Trace};
-use base85::Base85;
-use compressed::{Brotli, Bzip2, Inflate, Xz, Zstd, may_be_brotli, may_be_deflate};
-use escapes::{Sort, Unescape};
-use lz4::Lz4;
-use protocol::{Chunked, Frames};
+use super::search::{Search, Trace};
+use compressed::{Brotli, Inflate, may_be_brotli, may_be_deflate};
+use escapes::Sort;
+use formats::{KIND_LENGTH, MAGIC_LENGTH, Magic, is_text, kind, magic};
 use radix::Alphabet;
 use sqlite::Sqlite;
-use zip::Zip;
+use texts::Text;
 
 /// Bytes that a decoder may give at a time.
 const ROOM: usize = 64 << 10;
@@ -52,8 +49,6 @@ const SESSION_RATIO: u64 = 16;
 /// Bytes waited for before guessing at a format that has no magic number: more than nearly all digests have, which look
 /// like packed bytes and are in every other text.
 const GUESS: usize = 48;
-/// Sorts of escapes undone within each other. Each looks at the whole text anew.
-const MAX_TEXTS: u8 = 2;
 
 /// How a decoder stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,12 +159,6 @@ struct Deep {
 /// A decoder and the stream that it gives.
 struct Open {
     decoder: Box<dyn Decoder>,
-    node: Node,
-}
-
-/// Text whose escapes are undone.
-struct Text {
-    unescape: Unescape,
     node: Node,
 }
 
@@ -436,60 +425,6 @@ impl Node {
             *place = Some(open);
         }
     }
-
-    /// Text with escapes.
-    fn texts(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        if self.texts >= MAX_TEXTS {
-            return;
-        }
-        let edge = Edge::new(&self.trace, bytes, EDGE);
-        for sort in Sort::ALL {
-            let mut at = 0;
-            let mut open = self.deep.as_mut().and_then(|deep| {
-                let at = deep.texts.iter().position(|(known, _)| *known == sort)?;
-                Some(deep.texts.swap_remove(at).1)
-            });
-            loop {
-                let mut text = if let Some(text) = open.take() {
-                    text
-                } else {
-                    let Some((escape, encoding)) = Self::escaped(sort, &edge, bytes, at) else { break };
-                    if !self.may_open(context) {
-                        return;
-                    }
-                    let node = Self { texts: self.texts + 1, ..Self::inside(self.path.and(encoding)) };
-                    let mut text = Text { unescape: Unescape::new(sort), node };
-                    // What came before stands there as it is: told already, but a value or a run may go on.
-                    let lead = bytes.get(at..escape).unwrap_or_default();
-                    let from = escape - lead.len().min(Alphabet::Base85.trailing(lead).max(KEPT));
-                    let muted = std::mem::replace(&mut context.muted, true);
-                    if from == 0 {
-                        text.push(self.trace.all(), context);
-                    }
-                    text.push(bytes.get(from..escape).unwrap_or_default(), context);
-                    context.muted = muted;
-                    at = escape;
-                    text
-                };
-                let Some(taken) = text.push(bytes.get(at..).unwrap_or_default(), context) else {
-                    self.deep().texts.push((sort, text));
-                    break;
-                };
-                at += taken;
-            }
-        }
-    }
-
-    /// Where an escape begins in these bytes at `from` or behind, or 0 where it does so before
-    /// them, and which encoding it is of.
-    fn escaped(sort: Sort, edge: &Edge, bytes: &[u8], from: usize) -> Option<(usize, Encoding)> {
-        let begins = |bytes: &[u8], from: usize| {
-            let at = sort.first(bytes, from)?;
-            Some((at, sort.encoding(bytes.get(at..)?)))
-        };
-        let over = if edge.before > 0 && from == 0 { begins(edge.bytes(), 0) } else { None };
-        over.map(|(at, encoding)| (at.saturating_sub(edge.before), encoding)).or_else(|| begins(bytes, from))
-    }
 }
 
 /// The last bytes that came, and the first of those that come: short, and not in memory of its own.
@@ -532,9 +467,8 @@ impl Deep {
     fn weight(&self) -> usize {
         let opens = self.container.iter().chain(self.runs.iter().flatten()).chain(&self.guesses);
         let opens: usize = opens.map(|open| size_of::<Open>() + open.decoder.weight() + open.node.weight()).sum();
-        let texts =
-            self.texts.iter().map(|(_, text)| size_of::<(Sort, Text)>() + text.unescape.weight() + text.node.weight());
-        size_of::<Self>() + opens + texts.sum::<usize>()
+        let texts: usize = self.texts.iter().map(|(_, text)| size_of::<(Sort, Text)>() + text.weight()).sum();
+        size_of::<Self>() + opens + texts
     }
 }
 
@@ -564,111 +498,7 @@ impl Open {
     }
 }
 
-impl Text {
-    /// Undoes `bytes` and searches what comes out. Returns how many were taken where there has
-    /// been no escape for long, and nothing is open that one had begun.
-    fn push(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Option<usize> {
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let rest = rest.get(..ROOM).unwrap_or(rest);
-            let (taken, step) = context.made(&mut self.node, |out| self.unescape.step(rest, out));
-            at += taken;
-            if context.cut {
-                return None;
-            }
-            // What came before is taken whole.
-            if step == Step::Done {
-                if !context.muted && !self.node.deep.as_ref().is_some_and(|deep| deep.is_open()) {
-                    return Some(at);
-                }
-                self.unescape.go_on();
-            }
-        }
-        None
-    }
-}
-
 /// Whether there is a run of text long enough to be undone.
 pub(super) fn text_run(bytes: &[u8]) -> bool {
     Alphabet::Base85.next_run(bytes, 0, 0).is_some()
-}
-
-/// Whether these are the first bytes of a text in UTF-8.
-fn is_text(head: &[u8]) -> bool {
-    let whole = std::str::from_utf8(head).map_err(|error| (error.valid_up_to(), error.error_len()));
-    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
-    !matches!(whole, Err((_, Some(_)))) && !head.iter().any(is_control)
-}
-
-/// By what a container is known.
-#[derive(Clone, Copy)]
-struct Magic {
-    encoding: Encoding,
-    length: usize,
-    open: fn() -> Option<Box<dyn Decoder>>,
-}
-
-/// Longest magic number.
-const MAGIC_LENGTH: usize = 10;
-
-macro_rules! magics {
-    ($($bytes:literal => $encoding:ident, $open:expr;)+) => {
-        static MAGICS: &[(&[u8], Magic)] = &[$((
-            $bytes,
-            Magic { encoding: Encoding::$encoding, length: $bytes.len(), open: || $open },
-        )),+];
-    };
-}
-
-#[allow(clippy::unnecessary_wraps, reason = "some decoders cannot be made")]
-fn boxed<D: Decoder + 'static>(decoder: D) -> Option<Box<dyn Decoder>> {
-    Some(Box::new(decoder))
-}
-
-magics! {
-    b"\x1f\x8b\x08" => Gzip, boxed(Inflate::gzip());
-    // zlib: a window of 32 KiB, and the four levels (RFC 1950, 2.2).
-    b"\x78\x01" => Zlib, boxed(Inflate::zlib());
-    b"\x78\x5e" => Zlib, boxed(Inflate::zlib());
-    b"\x78\x9c" => Zlib, boxed(Inflate::zlib());
-    b"\x78\xda" => Zlib, boxed(Inflate::zlib());
-    b"\x28\xb5\x2f\xfd" => Zstd, Zstd::new().and_then(boxed);
-    b"BZh" => Bzip2, boxed(Bzip2::new());
-    b"\xfd7zXZ\x00" => Xz, Xz::new().and_then(boxed);
-    b"\x04\x22\x4d\x18" => Lz4, boxed(Lz4::default());
-    b"PK\x03\x04" => Zip, boxed(Zip::default());
-    b"<~" => Base85, boxed(Base85::ascii85());
-    b"hunked\r\n" => Chunked, boxed(Chunked::default());
-    b"ebsocket\r\n" => WebSocket, boxed(Frames::default());
-}
-
-/// The next magic number, and where it begins.
-fn magic(bytes: &[u8]) -> Option<(usize, Magic)> {
-    static SEARCHER: LazyLock<Option<Searcher>> =
-        LazyLock::new(|| Searcher::new(MAGICS.iter().map(|(bytes, _)| bytes)));
-    let found = SEARCHER.as_ref()?.find(bytes)?;
-    MAGICS.get(found.pattern().as_usize()).map(|(_, magic)| (found.start(), *magic))
-}
-
-/// Bytes that tell what a stream is.
-const KIND_LENGTH: usize = 512;
-
-/// What decoded bytes are, where their values stand in it as they are: said, but nothing to undo.
-fn kind(bytes: &[u8]) -> Option<Encoding> {
-    if bytes.starts_with(b"SQLite format 3\0") {
-        return Some(Encoding::Sqlite);
-    }
-    // POSIX.1-2024, pax: the magic of a header block.
-    if bytes.get(257..262) == Some(b"ustar") {
-        return Some(Encoding::Tar);
-    }
-    let text = bytes.trim_ascii_start();
-    let next = text.get(1..).map(<[u8]>::trim_ascii_start).and_then(<[u8]>::first);
-    match (text.first(), next) {
-        (Some(b'{'), Some(b'"')) | (Some(b'['), Some(b'"' | b'{' | b'[')) => Some(Encoding::Json),
-        (Some(b'-'), _) if text.starts_with(b"--") && memchr::memmem::find(text, b"ontent-").is_some() => {
-            Some(Encoding::Multipart)
-        }
-        _ => None,
-    }
 }

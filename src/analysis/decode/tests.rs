@@ -2,6 +2,7 @@
 //! none in it stays silent.
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use belljar_sandbox::decoy::{Asset, Marker};
 use belljar_sandbox::event::ProcessKey;
@@ -302,6 +303,35 @@ fn escapes() {
 }
 
 #[test]
+fn text_is_undone_from_its_first_escape_until_long_after_the_last() {
+    let quiet = "words without any sign. ".repeat(1 + escapes::QUIET / 20);
+    let escaped = MAIL.replace('@', "%40");
+    finds_in_any_pieces(format!("a%20b {quiet} mail={escaped} {quiet}").as_bytes(), MAIL, &["percent"]);
+    finds_in_any_pieces(format!("{quiet}anna.berg4711@example%2Ecom").as_bytes(), MAIL, &["percent"]);
+    // What an escape was the edge of is undone to its end.
+    let mut noise = 88_172_645_463_325_252_u64;
+    let filler: String = (0..160)
+        .map(|_| {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            format!("{noise:016x}")
+        })
+        .collect();
+    let packed = gzip(format!("{filler} {MAIL}").as_bytes());
+    let url = BASE64URL.encode(&packed);
+    assert!(url.len() > escapes::QUIET && !url.contains('%'));
+    finds_in_any_pieces(format!("data%3D{url}").as_bytes(), MAIL, &["percent", "base64", "gzip"]);
+    // And from its beginning, however far before the first escape that is.
+    let late = BASE64.encode(&packed);
+    let (head, tail) = late.split_at(300);
+    let json = format!("{{\"id\": \"{head}{}\"}}", tail.replace('/', "\\/"));
+    assert!(json.contains("\\/"));
+    let all = found([json.as_bytes()]);
+    assert!(has(&all, MAIL, &["json", "base64", "gzip"]), "{all:?}");
+}
+
+#[test]
 fn digests_of_every_form() {
     for value in VALUES {
         for form in [value.to_owned(), format!("{value}\n"), value.to_lowercase()] {
@@ -404,9 +434,9 @@ proptest! {
 
     /// Nothing is found where nothing is, and nothing breaks.
     #[test]
-    fn any_bytes_are_taken(pieces in vec(vec(any::<u8>(), 0..300), 0..12), magic in 0..MAGICS.len()) {
+    fn any_bytes_are_taken(pieces in vec(vec(any::<u8>(), 0..300), 0..12), magic in 0..formats::MAGICS.len()) {
         let mut pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
-        pieces.insert(pieces.len() / 2, MAGICS[magic].0);
+        pieces.insert(pieces.len() / 2, formats::MAGICS[magic].0);
         prop_assert!(found(pieces).is_empty());
     }
 }
