@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::schema::{AllowTable, DeclarationDocument, DeclarationTable};
 use super::values::Many;
-use super::{Fault, ProfileError, read_text};
+use super::{Fault, LONGEST_TEXT, ProfileError, read_text};
 use crate::analysis::finding::Finding;
 use crate::store::Verb;
 
@@ -23,7 +23,7 @@ pub struct Declaration(pub(super) DeclarationTable);
 impl Declaration {
     /// Loads it.
     pub fn load(path: &Path) -> Result<Self, ProfileError> {
-        let text = read_text(path)?;
+        let text = read_text(path, LONGEST_TEXT)?;
         let file = path.to_string_lossy();
         let document: DeclarationDocument =
             toml::from_str(&text).map_err(|error| Fault::of_toml(&file, &text, &error))?;

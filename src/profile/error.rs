@@ -45,6 +45,14 @@ pub enum ProfileError {
     /// The planted data cannot be made.
     #[error("cannot make the planted data: {0}")]
     Generate(#[from] GenerateError),
+    /// The planted files are too large for a recording to carry.
+    #[error("the profile with its files would have {length} MiB, of {most} that a recording carries; plant less")]
+    TooLong {
+        /// What it would have, in MiB.
+        length: u64,
+        /// What it may have, in MiB.
+        most: u64,
+    },
     /// The effective profile cannot be written down: a fault of belljar's.
     #[error("cannot write the effective profile: {0}")]
     Write(#[from] toml::ser::Error),

@@ -47,6 +47,9 @@ const BUILTIN: &[(&str, &str)] = &[
 const LONGEST_TEXT: u64 = 4 << 20;
 /// The most bytes a file that a profile plants may have.
 const LONGEST_SOURCE: u64 = 64 << 20;
+/// The most bytes an effective profile may have, which carries such files itself: one of the
+/// longest, in base 64, with some room.
+const LONGEST_EFFECTIVE: u64 = 96 << 20;
 
 /// A checked profile.
 #[derive(Clone, Debug)]
@@ -72,7 +75,7 @@ impl Profile {
             return Self::parse(name, text, None);
         }
         let path = Path::new(name_or_path);
-        let text = match read_text(path) {
+        let text = match read_text(path, LONGEST_TEXT) {
             Err(ProfileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let near = nearest(name_or_path, Self::builtin_names());
                 let advice = near.map_or_else(
@@ -89,7 +92,7 @@ impl Profile {
     /// Loads the effective profile of a recording. A recording may come from anyone, so that no
     /// other file is read, whatever it names.
     pub fn recorded(path: &Path) -> Result<Self, ProfileError> {
-        Self::parse(&path.to_string_lossy(), &read_text(path)?, None)
+        Self::parse(&path.to_string_lossy(), &read_text(path, LONGEST_EFFECTIVE)?, None)
     }
 
     /// The names of the profiles that come with belljar.
@@ -145,6 +148,9 @@ impl Profile {
         let mut document = self.document.clone();
         document.profile.seed = Some(seed);
         let text = toml::to_string(&document)?;
+        if text.len() as u64 > LONGEST_EFFECTIVE {
+            return Err(ProfileError::TooLong { length: text.len() as u64 >> 20, most: LONGEST_EFFECTIVE >> 20 });
+        }
         let sha256 = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
         Ok(Effective { text, sha256 })
     }
@@ -178,9 +184,9 @@ fn inline(
     Ok(())
 }
 
-fn read_text(path: &Path) -> Result<String, ProfileError> {
+fn read_text(path: &Path, most: u64) -> Result<String, ProfileError> {
     let fail = |source| ProfileError::Read { path: path.to_owned(), source };
-    let bytes = read(path, LONGEST_TEXT).map_err(fail)?;
+    let bytes = read(path, most).map_err(fail)?;
     String::from_utf8(bytes).map_err(|_| fail(io::Error::other("it is not UTF-8 text")))
 }
 

@@ -175,6 +175,21 @@ fn a_recorded_profile_reads_no_other_file() {
 }
 
 #[test]
+fn a_recorded_profile_may_be_as_long_as_the_files_it_carries() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x"), vec![b'x'; LONGEST_TEXT as usize + 1]).unwrap();
+    let file = folder.path().join("mine.toml");
+    fs::write(&file, format!("{HEAD}[[file]]\npath = \"/x\"\nsource = \"x\"\n")).unwrap();
+    let effective = Profile::load(file.to_str().unwrap()).unwrap().effective(1).unwrap();
+    let recorded = folder.path().join("profile.toml");
+    fs::write(&recorded, &effective.text).unwrap();
+    assert_eq!(Profile::recorded(&recorded).unwrap().effective(1).unwrap(), effective);
+    // As a profile that somebody wrote it is too long.
+    let error = Profile::load(recorded.to_str().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("longer than 4 MiB"), "{error}");
+}
+
+#[test]
 fn a_declaration_of_its_own_replaces_the_profiles() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("declaration.toml");
