@@ -5,15 +5,19 @@
 // A benchmark that cannot run has nothing better to do than to say so.
 #![allow(clippy::expect_used)]
 
+mod common;
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use belljar::bundle::{Clocks, Header, Outcome, Privilege, ProfileInfo, Reader, Writer};
+use belljar::bundle::{Outcome, Reader, Writer};
 use belljar::ingest::{self, Options};
 use belljar_sandbox::event::{Abi, Event, Kind, ObjectKind, ProcessKey, Queue, Witness};
 use criterion::{Criterion, Throughput};
+
+use common::header;
 
 const EVENTS: u64 = 1_000_000;
 
@@ -81,19 +85,7 @@ fn feed(queue: &Queue, events: u64) {
 }
 
 fn record(dir: &Path, events: u64) {
-    let header = Header {
-        argv: vec!["bench".into()],
-        privilege: Privilege::Rootless,
-        witnesses: Vec::new(),
-        clocks: Clocks::now(),
-        profile: ProfileInfo { name: "workstation".into(), sha256: String::new(), seed: 1 },
-        profile_toml: String::new(),
-        assets: Vec::new(),
-        terminal: (80, 24),
-        payload_limit: 256,
-        capture_limit: 65_536,
-    };
-    let mut writer = Writer::create(dir, &header).expect("a new bundle");
+    let mut writer = Writer::create(dir, &header()).expect("a new bundle");
     let queue = Arc::new(Queue::new(1 << 16, 8 << 20));
     let fed = Arc::clone(&queue);
     let feeder = std::thread::spawn(move || {

@@ -11,6 +11,8 @@
 // A benchmark that cannot run has nothing better to do than to say so.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -20,11 +22,13 @@ use std::time::{Duration, Instant};
 use belljar::analysis::Analysis;
 use belljar::analysis::detectors::builtin;
 use belljar::analysis::rules::Rules;
-use belljar::bundle::{Clocks, Header, Outcome, Privilege, ProfileInfo, Reader, Writer};
+use belljar::bundle::{Outcome, Reader, Writer};
 use belljar::ingest::{self, Options};
 use belljar::profile::Profile;
 use belljar_sandbox::event::{Abi, Batch, Event, Kind, ObjectKind, ProcessKey, Queue, Span, Witness};
 use nix::sys::resource::{UsageWho, getrusage};
+
+use common::header;
 
 /// Events that the witness hands on under one lock.
 const PUSH: usize = 256;
@@ -283,21 +287,6 @@ fn time(who: UsageWho) -> Duration {
     Duration::from_micros(
         (user.tv_sec() + system.tv_sec()) as u64 * 1_000_000 + (user.tv_usec() + system.tv_usec()) as u64,
     )
-}
-
-fn header() -> Header {
-    Header {
-        argv: vec!["bench".into()],
-        privilege: Privilege::Root,
-        witnesses: Vec::new(),
-        clocks: Clocks::now(),
-        profile: ProfileInfo { name: "workstation".into(), sha256: String::new(), seed: 1 },
-        profile_toml: String::new(),
-        assets: Vec::new(),
-        terminal: (80, 24),
-        payload_limit: 256,
-        capture_limit: 65_536,
-    }
 }
 
 fn record(dir: &Path, events: u64, hot: bool, plain: bool, undetected: bool) {

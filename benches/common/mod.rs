@@ -1,10 +1,12 @@
-//! What benchmarks of whole processes share.
+//! What benchmarks share.
 
 #![allow(dead_code, clippy::expect_used, reason = "shared by benchmarks, each of which uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use belljar::bundle::{Clocks, Header, Privilege, ProfileInfo};
 
 pub(crate) fn is_there(program: &str) -> bool {
     Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
@@ -37,4 +39,20 @@ pub(crate) fn peak_memory(mut command: Command) -> (f64, Duration) {
         std::thread::sleep(Duration::from_millis(20));
     }
     (peak, begun.elapsed())
+}
+
+/// Of a recording that nothing ran for.
+pub(crate) fn header() -> Header {
+    Header {
+        argv: vec!["bench".into()],
+        privilege: Privilege::Root,
+        witnesses: Vec::new(),
+        clocks: Clocks::now(),
+        profile: ProfileInfo { name: "workstation".into(), sha256: String::new(), seed: 1 },
+        profile_toml: String::new(),
+        assets: Vec::new(),
+        terminal: (80, 24),
+        payload_limit: 256,
+        capture_limit: 65_536,
+    }
 }

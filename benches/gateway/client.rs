@@ -33,7 +33,14 @@ pub(crate) fn body() -> Vec<u8> {
 }
 
 /// The socket, read in large parts: rustls asks for four KiB at a time.
-struct Wire(BufReader<TcpStream>);
+pub(crate) struct Wire(BufReader<TcpStream>);
+
+impl Wire {
+    /// Reads `room` bytes at a time.
+    pub(crate) fn new(socket: TcpStream, room: usize) -> Self {
+        Self(BufReader::with_capacity(room, socket))
+    }
+}
 
 impl Read for Wire {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
@@ -68,7 +75,7 @@ impl Client {
         socket.set_read_timeout(Some(Duration::from_mins(1)))?;
         let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
         let tls = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
-        Ok(Tls::new(tls, Wire(BufReader::with_capacity(room, socket))))
+        Ok(Tls::new(tls, Wire::new(socket, room)))
     }
 }
 

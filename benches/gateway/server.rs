@@ -1,15 +1,15 @@
 //! Who is spoken to where there is no gateway: a server of blocking threads, with TLS for the transfer that nobody
 //! intercepts, without for what stands behind mitmdump.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection};
 
-use super::client::{NAME, body};
+use super::client::{NAME, Wire, body};
 
 /// `server (plain|tls) PORT DIR`; the certificate that is to be trusted is written to `DIR/direct.pem`.
 pub(crate) fn main(args: &[String]) {
@@ -24,32 +24,12 @@ pub(crate) fn main(args: &[String]) {
             let _ = socket.set_nodelay(true);
             // A client that goes away is one that has what it wanted.
             let _ = match config {
-                Some(config) => ServerConnection::new(config).map_err(io::Error::other).and_then(|tls| {
-                    serve(rustls::StreamOwned::new(tls, Wire(BufReader::with_capacity(128 << 10, socket))), &bulk)
-                }),
+                Some(config) => ServerConnection::new(config)
+                    .map_err(io::Error::other)
+                    .and_then(|tls| serve(rustls::StreamOwned::new(tls, Wire::new(socket, 128 << 10)), &bulk)),
                 None => serve(socket, &bulk),
             };
         });
-    }
-}
-
-struct Wire(BufReader<TcpStream>);
-
-impl Read for Wire {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.read(bytes)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.get_mut().write(bytes)
-    }
-    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.0.get_mut().write_vectored(parts)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -310,14 +310,13 @@ fn text_is_undone_from_its_first_escape_until_long_after_the_last() {
     finds_in_any_pieces(format!("{quiet}anna.berg4711@example%2Ecom").as_bytes(), MAIL, &["percent"]);
     // What an escape was the edge of is undone to its end.
     let mut noise = 88_172_645_463_325_252_u64;
-    let filler: String = (0..160)
-        .map(|_| {
-            noise ^= noise << 13;
-            noise ^= noise >> 7;
-            noise ^= noise << 17;
-            format!("{noise:016x}")
-        })
-        .collect();
+    let words = std::iter::repeat_with(|| {
+        noise ^= noise << 13;
+        noise ^= noise >> 7;
+        noise ^= noise << 17;
+        noise.to_le_bytes()
+    });
+    let filler = HEXLOWER.encode(&words.take(160).flatten().collect::<Vec<u8>>());
     let packed = gzip(format!("{filler} {MAIL}").as_bytes());
     let url = BASE64URL.encode(&packed);
     assert!(url.len() > escapes::QUIET && !url.contains('%'));
