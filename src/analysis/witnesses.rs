@@ -1,6 +1,6 @@
 //! Two witnesses held against each other: the calls that were seen, and what arrived at the gateway or is left on disk.
-//! Bytes that no call explains came by a way that the witness of calls does not see; bytes that a call sent and that
-//! never arrived went by one that the gateway does not see. Each is a finding of its own, suspected: that somebody evaded
+//! Bytes that no call explains came by a way that the witness of calls does not see; bytes that a call sent or wrote and
+//! that never arrived went by one that the gateway or the layer does not see. Each is a finding of its own, suspected: that somebody evaded
 //! a witness is certain only when it is known how.
 //!
 //! Nothing is said where the difference may have another cause: events were lost, the subject gave paths another
@@ -53,6 +53,9 @@ const UNARRIVED: Attempt<'static> = evasion(Verb::Transmit, Severity::Medium, "s
 /// Databases do so as well, and what is on disk is seen in full.
 const UNWRITTEN: Attempt<'static> = evasion(Verb::Store, Severity::Low, "write to disk by no call that was seen");
 
+const UNKEPT: Attempt<'static> =
+    evasion(Verb::Store, Severity::Low, "write to a file that is not where it was written");
+
 /// The first of its sort, kept until the end.
 #[derive(Clone, Debug)]
 struct Sighting {
@@ -95,6 +98,12 @@ pub(super) struct Sides {
     /// Bytes went to sockets of which it is not known whom they speak to.
     pub(super) unnamed: bool,
     files: HashMap<u64, Deeds, RandomState>,
+    /// Files that must be found in the layer, each with the call that first wrote to it.
+    written: HashMap<u64, Sighting, RandomState>,
+    /// Names that were taken from something, with whatever lay below.
+    left: HashSet<u64>,
+    /// The layer has been looked at.
+    is_layered: bool,
     /// Names that were given to something that had another: with it came whatever lay below.
     renamed: HashSet<u64>,
     /// Ports that the subject answers at: who is called there may be itself.
@@ -118,14 +127,26 @@ impl Sides {
         Some(self.peers.entry(address).or_default())
     }
 
-    fn note(&mut self, file: u64, filled: bool) {
+    /// Returns whether the file is one that had not been filled before.
+    fn note(&mut self, file: u64, filled: bool) -> bool {
         if self.files.len() >= MAX_PATHS && !self.files.contains_key(&file) {
             self.crowded = true;
-            return;
+            return false;
         }
         let deeds = self.files.entry(file).or_default();
+        let is_first = filled && !deeds.filled;
         deeds.filled |= filled;
         deeds.changed = true;
+        is_first
+    }
+
+    /// A name is taken from what had it.
+    fn leaves(&mut self, name: u64) {
+        self.written.remove(&name);
+        self.crowded |= self.left.len() >= MAX_PATHS;
+        if self.left.len() < MAX_PATHS {
+            self.left.insert(name);
+        }
     }
 }
 
@@ -156,7 +177,18 @@ impl Analysis {
                 }
                 self.may_be_own(object);
             }
+            Act::Remove => {
+                if let Some(object) = record.object {
+                    let flow = self.flow(object);
+                    self.sides.written.remove(&flow);
+                }
+                self.changes(record.object);
+            }
             Act::Rename => {
+                if let Some(object) = record.object {
+                    let flow = self.flow(object);
+                    self.sides.leaves(flow);
+                }
                 self.changes(record.object);
                 self.fills(record.target, call, record);
                 if let Some(target) = record.target {
@@ -184,7 +216,14 @@ impl Analysis {
         let Some(object) = object else { return };
         let facts = self.facts(object);
         match object.kind {
-            ObjectKind::File => self.sides.note(facts.flow, true),
+            ObjectKind::File => {
+                let is_first = self.sides.note(facts.flow, true);
+                let is_written = call.name.contains("write") && record.result.is_some_and(|result| result > 0);
+                if is_first && is_written && in_layer(&object.name) {
+                    let sighting = self.sighting(object, record);
+                    self.sides.written.insert(facts.flow, sighting);
+                }
+            }
             ObjectKind::Tcp | ObjectKind::Udp => {
                 let moved = match call.name {
                     "sendmmsg" => record.args[2].min(1024) * DATAGRAM,
@@ -266,6 +305,11 @@ impl Analysis {
     /// A file that the session left behind: did any call put bytes there?
     pub(super) fn explained(&mut self, change: LayerChange, record: &Record<'_>, touched: &mut Touched) {
         let Some(object) = record.object else { return };
+        self.sides.is_layered = true;
+        if !self.sides.written.is_empty() {
+            let flow = self.flow(object);
+            self.sides.written.remove(&flow);
+        }
         let is_file = record.args[0] & FORMAT == REGULAR && record.payload_len > 0 && change != LayerChange::Deleted;
         if !is_file || self.sides.moved || self.sides.crowded || self.lost > 0 {
             return;
@@ -281,11 +325,16 @@ impl Analysis {
     }
 
     fn lies_in_renamed(&self, object: &Object) -> bool {
+        self.lies_in(&self.sides.renamed, object)
+    }
+
+    /// Whether a folder above an object is one of these.
+    fn lies_in(&self, folders: &HashSet<u64>, object: &Object) -> bool {
         let ends = object.name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
-        !self.sides.renamed.is_empty()
+        !folders.is_empty()
             && ends.filter_map(|end| object.name.get(..end)).any(|folder| {
                 let folder = Object { kind: ObjectKind::File, name: folder.into() };
-                self.sides.renamed.contains(&self.flow(&folder))
+                folders.contains(&self.flow(&folder))
             })
     }
 
@@ -308,6 +357,14 @@ impl Analysis {
                 }
             }
         }
+        if sides.is_layered && !sides.moved && !sides.crowded && self.lost == 0 {
+            let mut written: Vec<&Sighting> = sides.written.values().collect();
+            written.sort_by_key(|sighting| sighting.seq);
+            written.retain(|sighting| !self.lies_in(&sides.left, &sighting.object));
+            for sighting in written {
+                self.differs(NUMBERS + 3, &UNKEPT, sighting);
+            }
+        }
         self.sides = sides;
     }
 
@@ -319,6 +376,17 @@ impl Analysis {
             Record { seq, time_ns, witness, kind, call, process, result, object: Some(&to), ..Record::blank() };
         self.attempt(number, None, what, Some(&to), &record, &mut Touched::default());
     }
+}
+
+/// Whether a file of this name is found in the layer: where the jail has file systems of the kernel's it is not, and a
+/// file that never had a name (O_TMPFILE, shmem) or has lost it is called by a number.
+fn in_layer(name: &[u8]) -> bool {
+    let own: [&[u8]; 3] = [b"/dev/", b"/proc/", b"/sys/"];
+    let last = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    name.starts_with(b"/")
+        && !own.iter().any(|folder| name.starts_with(folder))
+        && !last.starts_with(b"#")
+        && !last.ends_with(b" (deleted)")
 }
 
 /// Whose address it is, where that is known.
@@ -453,5 +521,37 @@ mod tests {
         let died = || step("", 1, None).kind(Kind::ProcessEnd).args([0x8b, 0, 0, 0, 0, 0]);
         assert_eq!(said([died(), left("/tmp/core.7", LayerChange::Created)]), []);
         assert_eq!(said([died(), new()]).len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_written_and_is_nowhere_is_told() {
+        let write = |path: &str| step("write", 1, file(path)).payload("x").result(1);
+        let other = || left("/tmp/other", LayerChange::Changed);
+        let known = || step("write", 1, file("/tmp/other")).payload("x").result(1);
+        let [finding] = said([write("/tmp/x"), known(), other()]).try_into().expect("one");
+        assert_eq!((finding.verb, finding.confidence), (Verb::Store, Confidence::Suspected));
+        assert_eq!((finding.destination.as_deref(), finding.outcome_basis), (Some("/tmp/x"), Basis::Result));
+        assert_eq!(said([write("/tmp/x"), known(), other(), left("/tmp/x", LayerChange::Created)]), []);
+        assert_eq!(said([write("/tmp/x")]), [], "the layer was not looked at");
+        let rename = |from: &str, to: &str| step("rename", 1, file(from)).target(file(to)).result(0);
+        let cases = [
+            step("unlink", 1, file("/tmp/a/x")).result(0),
+            rename("/tmp/a/x", "/tmp/y"),
+            rename("/tmp/a", "/tmp/b"),
+            step("mount", 1, None).result(0),
+            step("", 0, None).kind(Kind::Lost).args([1, 0, 0, 0, 0, 0]),
+        ];
+        for case in cases {
+            let what = format!("{} {:?}", case.op, case.object);
+            let found = said([write("/tmp/a/x"), known(), case, other()]);
+            assert!(found.iter().all(|finding| finding.verb != Verb::Store), "{what}: {found:#?}");
+        }
+        let again = [write("/tmp/x"), step("unlink", 1, file("/tmp/x")).result(0), write("/tmp/x"), known(), other()];
+        assert_eq!(said(again), [], "by one that had it open");
+        for path in ["/dev/shm/x", "/proc/self/oom_score_adj", "/tmp/#77", "/tmp/x (deleted)", "memfd:x"] {
+            assert_eq!(said([write(path), known(), other()]), [], "{path}");
+        }
+        let unknown = Step { result: None, ..write("/tmp/x") };
+        assert_eq!(said([unknown, known(), other()]), [], "it may have failed");
     }
 }
