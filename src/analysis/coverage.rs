@@ -42,7 +42,7 @@ impl Analysis {
         if self.gateway.unread > 0 {
             let (unread, all) = (self.gateway.unread, self.gateway.connections);
             blind(format!(
-                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, or speak another version): what they had to say is not known"
+                "{unread} of {all} connections did not agree on TLS with the gateway (they do not accept its certificate, speak another version, or went away): what they had to say is not known"
             ));
         }
         blind("writes through shared memory maps are seen by the layer only, once the subject has ended".into());
