@@ -140,9 +140,8 @@ impl Sides {
         is_first
     }
 
-    /// A name is taken from what had it.
+    /// A name is taken from what had it, which may still be written to.
     fn leaves(&mut self, name: u64) {
-        self.written.remove(&name);
         self.crowded |= self.left.len() >= MAX_PATHS;
         if self.left.len() < MAX_PATHS {
             self.left.insert(name);
@@ -180,7 +179,7 @@ impl Analysis {
             Act::Remove => {
                 if let Some(object) = record.object {
                     let flow = self.flow(object);
-                    self.sides.written.remove(&flow);
+                    self.sides.leaves(flow);
                 }
                 self.changes(record.object);
             }
@@ -358,7 +357,8 @@ impl Analysis {
             }
         }
         if sides.is_layered && !sides.moved && !sides.crowded && self.lost == 0 {
-            let mut written: Vec<&Sighting> = sides.written.values().collect();
+            let written = sides.written.iter().filter(|(name, _)| !sides.left.contains(name));
+            let mut written: Vec<&Sighting> = written.map(|(_, sighting)| sighting).collect();
             written.sort_by_key(|sighting| sighting.seq);
             written.retain(|sighting| !self.lies_in(&sides.left, &sighting.object));
             for sighting in written {
@@ -546,8 +546,9 @@ mod tests {
             let found = said([write("/tmp/a/x"), known(), case, other()]);
             assert!(found.iter().all(|finding| finding.verb != Verb::Store), "{what}: {found:#?}");
         }
-        let again = [write("/tmp/x"), step("unlink", 1, file("/tmp/x")).result(0), write("/tmp/x"), known(), other()];
-        assert_eq!(said(again), [], "by one that had it open");
+        let unlink = || step("unlink", 1, file("/tmp/x")).result(0);
+        assert_eq!(said([write("/tmp/x"), unlink(), write("/tmp/x"), known(), other()]), [], "by one that had it open");
+        assert_eq!(said([unlink(), write("/tmp/x"), known(), other()]), [], "likewise");
         for path in ["/dev/shm/x", "/proc/self/oom_score_adj", "/tmp/#77", "/tmp/x (deleted)", "memfd:x"] {
             assert_eq!(said([write(path), known(), other()]), [], "{path}");
         }
