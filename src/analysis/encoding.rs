@@ -51,6 +51,8 @@ encodings! {
     Base85 = "base85",
     /// Hexadecimal, either case.
     Hex = "hex",
+    /// Decimal numbers of bytes, as in lists of JSON and Java.
+    Decimal = "decimal",
     /// RFC 3986.
     Percent = "percent",
     /// application/x-www-form-urlencoded: spaces as plus signs.

@@ -61,6 +61,17 @@ pub(super) fn of(value: &[u8], mut add: impl FnMut(&[u8], Compare, Path)) {
         }
         encoded(HEXLOWER.encode(value).as_bytes(), Encoding::Hex);
         encoded(HEXUPPER.encode(value).as_bytes(), Encoding::Hex);
+        // As lists of bytes are printed; in Java those beyond ASCII are negative.
+        for separator in [",", ", ", " "] {
+            encoded(list(value, separator, |byte| byte.to_string()).as_bytes(), Encoding::Decimal);
+            if !value.is_ascii() {
+                encoded(list(value, separator, |byte| byte.cast_signed().to_string()).as_bytes(), Encoding::Decimal);
+            }
+        }
+        for separator in [":", " ", ", 0x"] {
+            encoded(list(value, separator, |byte| format!("{byte:02x}")).as_bytes(), Encoding::Hex);
+            encoded(list(value, separator, |byte| format!("{byte:02X}")).as_bytes(), Encoding::Hex);
+        }
         if value.contains(&b' ') {
             let form: Vec<u8> = value.iter().map(|byte| if *byte == b' ' { b'+' } else { *byte }).collect();
             encoded(&form, Encoding::Form);
@@ -86,6 +97,12 @@ pub(super) fn of(value: &[u8], mut add: impl FnMut(&[u8], Compare, Path)) {
     for form in forms(value) {
         digested(&form, &mut add);
     }
+}
+
+/// A value's bytes one by one, as far as a pattern goes.
+fn list(value: &[u8], separator: &str, print: impl Fn(u8) -> String) -> String {
+    let bytes: Vec<String> = value.iter().take(LONGEST / 2).map(|byte| print(*byte)).collect();
+    bytes.join(separator)
 }
 
 /// The forms of a value that programs take digests of: as it is, with the newline of a file or of

@@ -249,6 +249,20 @@ fn single_encodings_of_every_value() {
             whole.resize(whole.len().next_multiple_of(4), b'.');
             finds_in_any_pieces(&base85::encode(base85::RFC1924, &whole), value, &["base85"]);
         }
+        for separator in [",", ", ", " ", ":", ", 0x"] {
+            let join = |print: fn(&u8) -> String| bytes.iter().map(print).collect::<Vec<_>>().join(separator);
+            let decimal = join(|byte| byte.to_string());
+            let negative = join(|byte| byte.cast_signed().to_string());
+            let (small, capital) = (join(|byte| format!("{byte:02x}")), join(|byte| format!("{byte:02X}")));
+            if [",", ", ", " "].contains(&separator) {
+                finds_in_any_pieces(format!("[1,{separator}{decimal}]").as_bytes(), value, &["decimal"]);
+                finds_in_any_pieces(format!("[{negative}{separator}0]").as_bytes(), value, &["decimal"]);
+            }
+            if [":", " ", ", 0x"].contains(&separator) {
+                finds_in_any_pieces(small.as_bytes(), value, &["hex"]);
+                finds_in_any_pieces(capital.as_bytes(), value, &["hex"]);
+            }
+        }
         for order in [u16::to_le_bytes, u16::to_be_bytes] {
             let wide: Vec<u8> = format!("x{value}y").encode_utf16().flat_map(order).collect();
             finds_in_any_pieces(&wide, value, &["utf-16"]);
