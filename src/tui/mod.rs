@@ -47,6 +47,8 @@ pub use live::Live;
 
 /// Shortest time between two frames: 30 a second are enough to be smooth.
 const FRAME: Duration = Duration::from_millis(33);
+/// The same where the analyst has done something: that is not held back for a frame that would have come anyhow.
+const AT_ONCE: Duration = Duration::from_millis(8);
 /// How often things are looked at when nothing moves.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -155,10 +157,11 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let _first = First::come();
     let mut ticked = Instant::now();
     let mut drawn: Option<Instant> = None;
+    let mut pace = FRAME;
     while !app.quit {
         let wait = match drawn {
             None => Duration::ZERO,
-            Some(drawn) if app.dirty => FRAME.saturating_sub(drawn.elapsed()),
+            Some(drawn) if app.dirty => pace.saturating_sub(drawn.elapsed()),
             _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => FRAME,
             _ if app.export.is_some() || app.lines.waits() || app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
             _ => IDLE,
@@ -168,6 +171,7 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
         }
         if event::poll(Duration::ZERO)? {
             // All that has come, before the next frame: a resize storm is one frame.
+            pace = AT_ONCE;
             loop {
                 app.handle(&event::read()?);
                 if app.quit || !event::poll(Duration::ZERO)? {
@@ -197,8 +201,8 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
             terminal.clear()?;
             app.dirty = true;
         }
-        if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
-            app.dirty = false;
+        if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= pace) {
+            (app.dirty, pace) = (false, FRAME);
             terminal.draw(|buf| frame::draw(app, buf))?;
             drawn = Some(Instant::now());
         }
