@@ -178,7 +178,11 @@ fn busy(dir: &Path, keys: u64) {
     screen.frames.clear();
     screen.look_for(Duration::from_secs(10));
     let gaps = screen.frames.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    println!("{:.1} frames/s of newest events; from one to the next: {}", screen.frames.len() as f64 / 10.0, told(gaps));
+    println!(
+        "{:.1} frames/s of newest events; from one to the next: {}",
+        screen.frames.len() as f64 / 10.0,
+        told(gaps)
+    );
     screen.end();
     let session: Value = serde_json::from_slice(&fs::read(bundle.join("session.json")).expect("it")).expect("JSON");
     let ns = session["duration_ns"].as_f64().unwrap_or(f64::NAN);

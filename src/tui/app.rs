@@ -381,9 +381,8 @@ impl App {
             if let Err(error) = self.recording.poll() {
                 self.complain(error);
             }
-            self.known = known;
+            self.learn(known);
             self.lines.retry();
-            self.list_entries();
             (self.dirty, self.reshow) = (true, self.reshow || self.folded);
         }
         if std::mem::take(&mut self.reshow) {
@@ -433,6 +432,24 @@ impl App {
             if let Some([list, _]) = self.lists.get_mut(view as usize) {
                 list.selected = list.selected.min(len.saturating_sub(1));
             }
+        }
+    }
+
+    /// Takes what is known by now. The row that is selected stays the same thing, wherever in the list that stands.
+    fn learn(&mut self, known: Arc<Known>) {
+        let selected = self.entry().map(|entry| entry.key(&self.known));
+        self.known = known;
+        self.list_entries();
+        let rows = self.entries.of(self.view);
+        let Some([list, _]) = self.lists.get_mut(self.view as usize) else { return };
+        let same = |at: usize| rows.get(at).map(|entry| entry.key(&self.known)) == selected;
+        // The first row means the first row: who has not moved wants to see what is most important.
+        if list.selected == 0 || selected.is_none() || same(list.selected) {
+            return;
+        }
+        if let Some(at) = (0..rows.len()).find(|at| same(*at)) {
+            list.top = (list.top + at).saturating_sub(list.selected);
+            list.selected = at;
         }
     }
 

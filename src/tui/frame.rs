@@ -310,7 +310,8 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
         View::Flow | View::Findings => &[(Action::Open, "evidence"), (Action::NextPane, "chain")],
         View::Network => &[(Action::Open, "its events"), (Action::NextPane, "what was said")],
         View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events"), (Action::NextPane, "what is left")],
-        View::Processes => &[(Action::Open, "its events")],
+        View::Processes if app.known.repeats.is_empty() => &[(Action::Open, "its events")],
+        View::Processes => &[(Action::Open, "its events"), (Action::Unfold, "unfold")],
         View::Terminal if app.alive() => &[(Action::Keyboard, "type")],
         View::Terminal => &[],
     };

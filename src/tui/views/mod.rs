@@ -35,6 +35,11 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     }
 }
 
+/// How many processes have a line of their own.
+fn shown(app: &App, view: View) -> usize {
+    app.entries.of(view).iter().filter(|entry| matches!(entry, Entry::Process(_))).count()
+}
+
 /// The title of a view's list, and its counts.
 fn titles(app: &App, view: View) -> (String, String) {
     let known = &app.known;
@@ -58,10 +63,13 @@ fn titles(app: &App, view: View) -> (String, String) {
         View::Files => ("Files", format!("{}{more}", count(known.files.len() as u64))),
         View::Processes => {
             let alive = known.processes.iter().filter(|one| one.process.ended.is_none()).count();
-            (
-                "Processes",
-                format!("{} {} {alive} not ended", count(known.processes.len() as u64), app.theme.sign("·", "-")),
-            )
+            let dot = app.theme.sign("·", "-");
+            let mut right = format!("{} {dot} {alive} not ended", count(known.processes.len() as u64));
+            let folded = known.processes.len() - shown(app, View::Processes);
+            if folded > 0 {
+                right.push_str(&format!(" {dot} {} folded", count(folded as u64)));
+            }
+            ("Processes", right)
         }
         View::Findings => {
             ("Findings", format!("{} {} {declared} declared", known.findings.len(), app.theme.sign("·", "-")))

@@ -5,7 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::super::app::App;
+use super::super::action::Action;
+use super::super::app::{App, View};
+use super::super::entries::Entry;
 use super::super::frame::Room;
 use super::super::text::{Cells, bytes, count, panel, put, put_selected, short, time};
 use super::{events, list, rows, terminal};
@@ -151,22 +153,36 @@ fn verdict(app: &App, buf: &mut Buffer, area: Rect) {
     }
 }
 
+/// The tree as it stands in its own view; where it has no room, those with client data and those that live before all
+/// others.
 fn processes(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.theme;
-    let alive = app.known.processes.iter().filter(|one| one.process.ended.is_none()).count();
-    let right = if app.alive() { format!("{alive} alive") } else { count(app.known.processes.len() as u64) };
+    let all = &app.known.processes;
+    let alive = all.iter().filter(|one| one.process.ended.is_none()).count();
+    let right = if app.alive() { format!("{alive} alive") } else { count(all.len() as u64) };
     let inner = panel(buf, area, theme, false, ["Processes", &right, ""]);
-    for (row, one) in app.known.processes.iter().take(usize::from(inner.height)).enumerate() {
-        let indent = "  ".repeat(usize::from(one.depth).min(5));
-        let name = format!(" {indent}{} {}", app.show(one.process.name(), 60), one.process.pid);
-        let style = if one.client > 0 { theme.text() } else { theme.dim() };
-        let room = usize::from(inner.width).saturating_sub(13);
-        let line = Cells::new(inner.width, theme)
-            .left(&name, room, style)
-            .left(&rows::marks(app, one.verbs), 6, one.verbs.iter().last().map_or(style, |verb| theme.verb(verb)))
-            .right(&short(one.events), 6, theme.dim())
-            .line();
-        put(buf, inner, row as u16, &line);
+    let height = usize::from(inner.height);
+    let rows = app.entries.of(View::Processes);
+    let weight = |entry: &Entry| match *entry {
+        Entry::Process(at) => all.get(at).map_or(2_u8, |one| match (one.client, one.process.ended) {
+            (1.., _) => 0,
+            (0, None) => 1,
+            (0, _) => 2,
+        }),
+        _ => 2,
+    };
+    let mut shown: Vec<(u8, usize)> = rows.iter().enumerate().map(|(n, entry)| (weight(entry), n)).collect();
+    let left = if shown.len() > height { shown.len() + 1 - height } else { 0 };
+    if left > 0 {
+        shown.sort_unstable();
+        shown.truncate(height.saturating_sub(1));
+        shown.sort_unstable_by_key(|(_, n)| *n);
+        let more = format!(" {left} more lines: {}", app.key(Action::Processes));
+        let line = Cells::new(inner.width, theme).rest(&more, theme.dim()).line();
+        put(buf, inner, height.saturating_sub(1) as u16, &line);
+    }
+    for (row, entry) in shown.iter().filter_map(|(_, n)| rows.get(*n)).take(height).enumerate() {
+        put(buf, inner, row as u16, &rows::process_brief(app, *entry, inner.width));
     }
 }
 

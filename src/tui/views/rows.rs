@@ -6,11 +6,11 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::super::app::{App, View};
-use super::super::entries::{Entry, directory};
-use super::super::text::{Cells, bytes, clock, count, panel, short, time};
+use super::super::entries::Entry;
+use super::super::text::{Cells, bytes, clock, count, cut, panel, short, time};
 use super::list;
 use crate::analysis::finding::{Confidence, Ending, Finding, Link, Severity};
-use crate::recording::left;
+use crate::recording::{directory, left};
 use crate::store::{Verb, Verbs};
 
 /// What stands above the columns.
@@ -44,13 +44,13 @@ pub(super) fn heading(app: &App, view: View, width: u16) -> Option<Line<'static>
                 .line()
         }
         View::Processes => {
-            let cells = cells.left(" process", process(width), dim).right("pid", 7, dim).right("events", 10, dim);
+            let cells = cells.left(" process", process(width), dim).right("pid", 7, dim).right("events", 9, dim);
             cells
                 .right("client", 8, dim)
                 .right("refused", 8, dim)
                 .text("  ", dim)
-                .left("verbs", 9, dim)
-                .left("ended", 8, dim)
+                .left("verbs", 8, dim)
+                .left("ended", 10, dim)
                 .rest("lifetime", dim)
                 .line()
         }
@@ -59,15 +59,15 @@ pub(super) fn heading(app: &App, view: View, width: u16) -> Option<Line<'static>
 }
 
 fn destination(width: u16) -> usize {
-    (usize::from(width) * 2 / 5).max(20)
+    (usize::from(width) * 2 / 5).clamp(20, 56)
 }
 
 fn file(width: u16) -> usize {
-    (usize::from(width) * 2 / 5).max(20)
+    (usize::from(width) * 2 / 5).clamp(20, 64)
 }
 
 fn process(width: u16) -> usize {
-    (usize::from(width) / 3).max(18)
+    (usize::from(width) / 3).clamp(18, 44)
 }
 
 fn asset_columns(cells: Cells, texts: [&str; 6], styles: [Style; 6], width: u16) -> Line<'static> {
@@ -118,6 +118,7 @@ pub(super) fn line(app: &App, entry: Entry, width: u16) -> Line<'static> {
             None => Line::default(),
         },
         Entry::Process(at) => process_line(app, at, width),
+        Entry::Repeats(fold, open) => repeats_line(app, fold, open, width),
         Entry::Dir(first, len, open) => {
             let name = app.known.files.get(first).map_or(&[][..], |file| directory(&file.object.name));
             let name = if name.is_empty() { "(no directory)".to_owned() } else { app.show(name, 200) };
@@ -250,13 +251,17 @@ fn way(app: &App, finding: &Finding, width: u16) -> Line<'static> {
     cells.left(&format!("{to}{through}"), room, theme.text()).left(end, tail, end_style).line()
 }
 
+/// What stands before the name of a process, by its depth and the open folds around it.
+fn branch(app: &App, depth: usize) -> String {
+    let depth = depth.min(12);
+    if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), app.theme.sign("└ ", "` ")) } else { String::new() }
+}
+
 fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let theme = app.theme;
     let Some(one) = app.known.processes.get(at) else { return Line::default() };
     let name = app.show(one.process.name(), 80);
-    let depth = usize::from(one.depth).min(12);
-    let branch =
-        if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), theme.sign("└ ", "` ")) } else { String::new() };
+    let branch = branch(app, usize::from(one.depth) + usize::from(one.within));
     let ended = match one.process.ended {
         None => theme.sign("●", "*").to_owned(),
         Some((_, None)) => "ended".to_owned(),
@@ -265,23 +270,85 @@ fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
             signal => format!("sig {signal}"),
         },
     };
-    let mut cells = Cells::new(width, theme)
-        .left(&format!(" {branch}{name}"), process(width), if one.client > 0 { theme.bright() } else { theme.text() })
-        .right(&one.process.pid.to_string(), 7, theme.dim())
-        .right(&count(one.events), 10, theme.text())
-        .right(&count(one.client), 8, if one.client > 0 { theme.text() } else { theme.dim() })
-        .right(&count(one.denied), 8, if one.denied > 0 { theme.bad() } else { theme.dim() })
+    let counts = [one.events, one.client, one.denied];
+    let style = if one.client > 0 { theme.bright() } else { theme.text() };
+    let life = (one.process.started_ns, one.process.ended.map(|(end, _)| end));
+    let names = [format!(" {branch}{name}"), one.process.pid.to_string(), ended];
+    process_columns(app, names, style, counts, one.verbs, life, width)
+}
+
+/// Processes that are told in one line: how many, what they did in sum, how they ended, from the first to the last.
+fn repeats_line(app: &App, fold: usize, open: bool, width: u16) -> Line<'static> {
+    let theme = app.theme;
+    let Some(fold) = app.known.repeats.get(fold) else { return Line::default() };
+    let Some(first) = app.known.processes.get(fold.range.start) else { return Line::default() };
+    let branch = branch(app, usize::from(first.depth) + usize::from(first.within.saturating_sub(1)));
+    let sign = if open { theme.sign("▾", "v") } else { theme.sign("▸", ">") };
+    let below = match fold.range.len().saturating_sub(fold.count) {
+        0 => String::new(),
+        below => format!(" +{} below", count(below as u64)),
+    };
+    let many = format!("{}{}{below}", theme.sign("×", "x"), count(fold.count as u64));
+    let ended = match fold.failed {
+        0 => "exit 0".to_owned(),
+        failed => format!("{} failed", short(failed as u64)),
+    };
+    // The name gives way to the numbers.
+    let room = process(width).saturating_sub(branch.chars().count() + many.len() + 5);
+    let name = cut(&app.show(first.process.name(), 80), room.max(4), theme);
+    let names = [format!(" {branch}{sign} {name} {many}"), String::new(), ended];
+    let life = (fold.started_ns, Some(fold.ended_ns));
+    process_columns(app, names, theme.dim(), [fold.events, 0, fold.denied], Verbs::default(), life, width)
+}
+
+/// A process, or those that are told in one line, in little room.
+pub(super) fn process_brief(app: &App, entry: Entry, width: u16) -> Line<'static> {
+    let theme = app.theme;
+    let at = match entry {
+        Entry::Process(at) => Some(at),
+        Entry::Repeats(fold, _) => app.known.repeats.get(fold).map(|fold| fold.range.start),
+        _ => None,
+    };
+    let Some(one) = at.and_then(|at| app.known.processes.get(at)) else { return Line::default() };
+    let indent = "  ".repeat(usize::from(one.depth).min(5));
+    let name = app.show(one.process.name(), 60);
+    let (name, verbs, events) = match entry {
+        Entry::Repeats(fold, _) => {
+            let (many, events) = app.known.repeats.get(fold).map_or((0, 0), |fold| (fold.count, fold.events));
+            let times = theme.sign("×", "x");
+            (format!(" {indent}{name} {times}{}", count(many as u64)), Verbs::default(), events)
+        }
+        _ => (format!(" {indent}{name} {}", one.process.pid), one.verbs, one.events),
+    };
+    let style = if verbs.0 != 0 { theme.text() } else { theme.dim() };
+    Cells::new(width, theme)
+        .left(&name, usize::from(width).saturating_sub(13), style)
+        .left(&marks(app, verbs), 6, verbs.iter().last().map_or(style, |verb| theme.verb(verb)))
+        .right(&short(events), 6, theme.dim())
+        .line()
+}
+
+fn process_columns(
+    app: &App,
+    [name, pid, ended]: [String; 3],
+    style: Style,
+    [events, client, denied]: [u64; 3],
+    verbs: Verbs,
+    (from, to): (u64, Option<u64>),
+    width: u16,
+) -> Line<'static> {
+    let theme = app.theme;
+    let cells = Cells::new(width, theme)
+        .left(&name, process(width), style)
+        .right(&pid, 7, theme.dim())
+        .right(&count(events), 9, theme.text())
+        .right(&count(client), 8, if client > 0 { theme.text() } else { theme.dim() })
+        .right(&count(denied), 8, if denied > 0 { theme.bad() } else { theme.dim() })
         .text("  ", theme.text())
-        .left(&marks(app, one.verbs), 9, gravest(app, one.verbs))
-        .left(&ended, 8, theme.dim());
+        .left(&marks(app, verbs), 8, gravest(app, verbs))
+        .left(&ended, 10, theme.dim());
     let room = cells.room();
-    if room >= 8 {
-        cells = cells.rest(
-            &lifetime(app, one.process.started_ns, one.process.ended.map(|(end, _)| end), room),
-            theme.border(true),
-        );
-    }
-    cells.line()
+    if room >= 8 { cells.rest(&lifetime(app, from, to, room), theme.border(true)).line() } else { cells.line() }
 }
 
 /// A bar from a process's beginning to its end, of the session's time.
