@@ -94,7 +94,8 @@ fn axis(app: &App, buf: &mut Buffer, area: Rect, end: u64) {
         // A mark there says more.
         let free = (x..x + width).all(|x| buf.cell((area.x + x, area.y)).is_none_or(|cell| cell.symbol() == " "));
         if free {
-            let short = end < 10_000_000_000;
+            // Else many of them would be the same.
+            let short = end < 60_000_000_000;
             let text = if short { format!("{:.1}s", time as f64 / 1e9) } else { clock(time as u64) };
             buf.set_string(area.x + x, area.y, text, app.theme.dim());
         }

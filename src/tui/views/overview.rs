@@ -9,7 +9,7 @@ use super::super::action::Action;
 use super::super::app::{App, View};
 use super::super::entries::Entry;
 use super::super::frame::Room;
-use super::super::text::{Cells, bytes, count, panel, put, put_selected, short, time};
+use super::super::text::{Cells, bytes, count, panel, put, put_selected, short, time, wrap};
 use super::{events, list, rows, terminal};
 use crate::analysis::verdict::{Coverage, Status, judge};
 use crate::bundle::State;
@@ -40,9 +40,11 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     }
     let full = room == Room::Full;
     let first = if full { (area.height * 2 / 5).max(8) } else { area.height / 2 };
-    let second = if full { (area.height - first) / 2 } else { area.height - first };
+    // All eight verbs and a box around them, before anything that is told elsewhere.
+    let second = if full { ((area.height - first) / 2).max(10) } else { area.height - first };
     let third = area.height - first - second;
-    let half = area.width * 3 / 5;
+    // Assets need no more; findings have sentences.
+    let half = (area.width * 3 / 5).min(84);
     assets(app, buf, Rect { height: first, width: half, ..area });
     findings(app, buf, Rect { height: first, x: area.x + half, width: area.width - half, ..area });
     let y = area.y + first;
@@ -177,7 +179,7 @@ fn processes(app: &App, buf: &mut Buffer, area: Rect) {
         shown.sort_unstable();
         shown.truncate(height.saturating_sub(1));
         shown.sort_unstable_by_key(|(_, n)| *n);
-        let more = format!(" {left} more lines: {}", app.key(Action::Processes));
+        let more = format!(" {left} more: {} shows all", app.key(Action::Processes));
         let line = Cells::new(inner.width, theme).rest(&more, theme.dim()).line();
         put(buf, inner, height.saturating_sub(1) as u16, &line);
     }
@@ -227,15 +229,29 @@ fn coverage(app: &App, buf: &mut Buffer, area: Rect) {
     if let Some(coverage) = coverage {
         lines.push(("read", format!("{} of {} connections", coverage.decrypted, coverage.connections), theme.text()));
     }
+    let mut told = |sign: &'static str, text: &str, style: Style| {
+        for (n, line) in wrap(text, usize::from(inner.width).saturating_sub(4)).into_iter().enumerate() {
+            lines.push(("", format!(" {} {line}", if n == 0 { sign } else { " " }), style));
+        }
+    };
     for text in blind {
-        lines.push(("blind", app.shown(text), theme.warn()));
+        told(theme.sign("⚠", "!"), &app.shown(text), theme.warn());
     }
-    if let Some(live) = &app.live {
-        lines.extend(live.notes().into_iter().map(|note| ("note", note, theme.dim())));
+    for note in app.live.iter().flat_map(|live| live.notes()) {
+        told(theme.sign("·", "-"), &note, theme.dim());
     }
-    for (row, (label, text, style)) in lines.iter().take(usize::from(inner.height)).enumerate() {
-        let line = Cells::new(inner.width, theme).left(&format!(" {label}"), 10, theme.dim()).rest(text, *style).line();
-        put(buf, inner, row as u16, &line);
+    let height = usize::from(inner.height);
+    if lines.len() > height && height > 1 {
+        let more = format!(" {} more lines in the report", lines.len() + 1 - height);
+        lines.truncate(height - 1);
+        lines.push(("", more, theme.dim()));
+    }
+    for (row, (label, text, style)) in lines.iter().take(height).enumerate() {
+        let mut cells = Cells::new(inner.width, theme);
+        if !label.is_empty() {
+            cells = cells.left(&format!(" {label}"), 10, theme.dim());
+        }
+        put(buf, inner, row as u16, &cells.rest(text, *style).line());
     }
 }
 
