@@ -156,6 +156,10 @@ pub(super) struct App {
     pub redactor: Redactor,
     /// Escapes alone, for what the analyst asked to see.
     pub open_redactor: Redactor,
+    /// The time of the newest event, and when that came: a subject that does nothing makes no events, and time goes on.
+    pub newest: (u64, Instant),
+    /// The second of it that was drawn last.
+    pub second: u64,
     /// By which findings are judged.
     pub rules: Rules,
     /// Looks.
@@ -267,6 +271,8 @@ impl App {
             known,
             redactor: redactors.0,
             open_redactor: redactors.1,
+            newest: (0, Instant::now()),
+            second: 0,
             rules,
             theme,
             keymap,
@@ -311,6 +317,13 @@ impl App {
         app.go_to(0);
         app.list_entries();
         Ok(app)
+    }
+
+    /// The session's time by now.
+    pub(super) fn now_ns(&self) -> u64 {
+        let (newest, since) = self.newest;
+        let passed = if self.alive() { since.elapsed().as_nanos() as u64 } else { 0 };
+        self.known.end_ns().max(newest.saturating_add(passed))
     }
 
     /// Whether the subject still lives.
@@ -365,6 +378,13 @@ impl App {
                 self.dirty = true;
             }
             self.dirty |= live.changed();
+        }
+        if self.alive() && self.known.end_ns() > 0 {
+            let second = self.now_ns() / 1_000_000_000;
+            if self.known.end_ns() > self.newest.0 {
+                self.newest = (self.known.end_ns(), Instant::now());
+            }
+            self.dirty |= std::mem::replace(&mut self.second, second) != second;
         }
         let hits = self.recording.hits();
         let same = match (&hits, &self.hits) {

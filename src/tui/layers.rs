@@ -37,7 +37,7 @@ pub(super) fn draw(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> 
         Layer::Palette(input, at) => {
             let found = app.found(input.value());
             let height = (found.len() as u16 + 3).min(area.height.saturating_sub(2)).max(4);
-            let inner = window(buf, area, app, (76, height), ["Do", "", "Enter does it   Esc leaves"]);
+            let inner = window(buf, area, app, (104, height), ["Do", "", "Enter does it   Esc leaves"]);
             let text = format!(": {}", app.open_redactor.text(input.value().as_bytes(), 200));
             put(buf, inner, 0, &Cells::new(inner.width, theme).rest(&text, theme.bright()).line());
             let rows = usize::from(inner.height.saturating_sub(1));

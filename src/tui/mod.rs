@@ -52,6 +52,15 @@ const AT_ONCE: Duration = Duration::from_millis(8);
 /// How often things are looked at when nothing moves.
 const IDLE: Duration = Duration::from_millis(200);
 
+/// Columns and rows around the subject's terminal, until its pane says what it has.
+const AROUND: (u16, u16) = (2, 9);
+
+/// The size that the subject's terminal begins with: of its pane in this terminal.
+pub fn subject_size() -> (u16, u16) {
+    let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+    (columns.saturating_sub(AROUND.0).max(2), rows.saturating_sub(AROUND.1).max(2))
+}
+
 /// Why there is no screen, or no longer one.
 #[derive(Debug, thiserror::Error)]
 pub enum ScreenError {
@@ -87,6 +96,8 @@ pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     let (theme, keymap) = sight.config.looks(sight.ascii);
     let saved = saved::Saved::open(sight.config.filters.clone());
     let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, saved, sight.live)?;
+    let (columns, rows) = if app.live.is_some() { subject_size() } else { screen::recorded_size(dir) };
+    app.screen = screen::Screen::new(columns, rows);
     app.below = sight.below;
     app.play.speed = sight.speed.clamp(0.1, 1000.0);
     app.mouse = sight.config.mouse;
@@ -202,9 +213,8 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
             app.dirty = true;
         }
         if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= pace) {
-            (app.dirty, pace) = (false, FRAME);
+            (app.dirty, pace, drawn) = (false, FRAME, Some(Instant::now()));
             terminal.draw(|buf| frame::draw(app, buf))?;
-            drawn = Some(Instant::now());
         }
     }
     Ok(())

@@ -103,17 +103,24 @@ fn summary(app: &App) -> [(&'static str, String); 3] {
         .collect();
     let tries: u64 = known.peers.iter().map(|peer| peer.tries).sum();
     let told = known.peers.iter().filter(|peer| peer.client > 0).count();
+    let mut procs = format!("{} in all", count(known.processes.len() as u64));
+    if !processes.is_empty() {
+        procs.push_str(&format!("; with client data: {}", processes.join(", ")));
+    }
+    // What is a violation first: the line is short.
+    let judged = verdicts(app);
+    let group = |wanted: Status, sign: &str| {
+        let verbs: Vec<&str> =
+            judged.iter().filter(|(_, status)| *status == wanted).map(|(verb, _)| verb.name()).collect();
+        if verbs.is_empty() { String::new() } else { format!("{sign} {}  ", verbs.join(" ")) }
+    };
+    let bad = group(Status::Violation, app.theme.sign("✕", "x"));
+    let unexplained = group(Status::Unexplained, if bad.is_empty() { "? unexplained:" } else { "?" });
+    let rest = if bad.is_empty() && unexplained.is_empty() { "no violation, nothing unexplained" } else { "" };
     [
-        ("procs", format!("{} in all; with client data: {}", known.processes.len(), processes.join(", "))),
+        ("procs", procs),
         ("net", format!("{} destinations, {} tries, {told} with client data", known.peers.len(), count(tries))),
-        (
-            "verdict",
-            verdicts(app)
-                .into_iter()
-                .map(|(verb, status)| format!("{verb} {}", status.name()))
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
+        ("verdict", format!("{bad}{unexplained}{rest}")),
     ]
 }
 
