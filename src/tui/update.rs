@@ -121,6 +121,7 @@ impl App {
                 self.say(format!("no event is marked yet: {} marks one", self.key(Action::Mark)));
             }
             Action::Marks => self.layer = Some(Layer::Marks(0)),
+            Action::Reveal if !super::views::events::is_masked(self) => self.say("nothing of this event is masked"),
             Action::Reveal => self.layer = Some(Layer::Ask(Asked::Reveal(self.cursor))),
             Action::Copy => self.copy(),
             Action::Keyboard => {

@@ -367,6 +367,11 @@ fn fields(app: &mut App) -> Vec<Value> {
     }
 }
 
+/// Whether something of the event at the moment is masked.
+pub(in super::super) fn is_masked(app: &mut App) -> bool {
+    fields(app).iter().any(|value| !app.redactor.masked(&value.bytes).is_empty())
+}
+
 fn detail(app: &mut App, buf: &mut Buffer, area: Rect) {
     let theme = app.theme;
     let focus = app.pane == 1;

@@ -189,7 +189,7 @@ fn scroll_bar(app: &App, buf: &mut Buffer, area: Rect, top: u64, len: u64) {
     let from = (u128::from(top) * free).div_ceil(u128::from(len - height)).min(free) as u16;
     for row in from..from + thumb as u16 {
         if area.right() < buf.area.right() {
-            buf.set_string(area.right(), area.y + row, app.theme.sign("┃", "#"), app.theme.text());
+            buf.set_string(area.right(), area.y + row, app.theme.sign("┃", "="), app.theme.text());
         }
     }
 }

@@ -525,15 +525,18 @@ pub(super) fn chain(app: &mut App, buf: &mut Buffer, area: Rect) {
             Link::Content => (app.theme.sign("━ content", "= content"), app.theme.text()),
             Link::Lineage => (app.theme.sign("─ lineage", "- lineage"), app.theme.dim()),
         };
-        let room = usize::from(width).saturating_sub(4 + 11 + 12 + 11);
+        let narrow = width < 60;
+        let link = if narrow { link.split(' ').next().unwrap_or_default() } else { link };
+        let ends = if narrow { [0, 8, 1] } else { [11, 12, 10] };
+        let room = usize::from(width).saturating_sub(4 + 1 + ends.iter().sum::<usize>());
         Cells::new(width, app.theme)
             .right(&(at + 1).to_string(), 3, app.theme.dim())
             .text(" ", app.theme.dim())
-            .left(&when.map(time).unwrap_or_default(), 11, app.theme.dim())
-            .left(&format!("#{}", count(item.event)), 12, app.theme.text())
+            .left(&when.map(time).unwrap_or_default(), ends[0], app.theme.dim())
+            .left(&format!("#{}", count(item.event)), ends[1], app.theme.text())
             .left(&cut_middle(&app.shown(&item.what), room, app.theme), room, app.theme.text())
             .text(" ", style)
-            .left(link, 10, style)
+            .left(link, ends[2], style)
             .line()
     });
 }
