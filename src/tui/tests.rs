@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use belljar_sandbox::event::{Abi, Event, Kind, ObjectKind, ProcessKey, Queue, Traffic, Witness};
+use belljar_sandbox::event::{Abi, Event, Kind, LayerChange, ObjectKind, ProcessKey, Queue, Traffic, Witness};
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -342,7 +342,7 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
     );
     let left: Vec<(usize, Vec<u8>, u64)> = (0..)
         .zip(app.known.files.iter())
-        .filter(|(_, file)| file.left.is_some())
+        .filter(|(_, file)| file.left.is_some_and(|(change, _)| change == LayerChange::Changed))
         .map(|(at, file)| (at, file.object.name.to_vec(), file.left_row))
         .collect();
     // A regular file: directories and links have no contents.
@@ -370,8 +370,21 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
         assert!(drawn.contains(line), "{line}: {drawn}");
     }
     assert!(!drawn.contains("ada@"), "{drawn}");
-    app.below.insert(name, b"no\0text".to_vec());
+    app.below.insert(name.clone(), b"no\0text".to_vec());
     assert!(select(&mut app).contains("no text"));
+    // Not planted: the recording's own copy of what was there before.
+    app.below.clear();
+    assert!(select(&mut app).contains("not recorded"));
+    let before = "b".repeat(64);
+    std::fs::write(dir.path().join("layer/files").join(&before), "same\nolder\n").expect("room");
+    let path = String::from_utf8_lossy(&name);
+    let lines = [
+        serde_json::json!({"path": "/other", "before_sha256": "../../session.json"}),
+        serde_json::json!({"path": path, "change": "changed", "before_sha256": before}),
+    ];
+    std::fs::write(dir.path().join("layer/layer.jsonl"), lines.map(|line| format!("{line}\n")).concat()).expect("room");
+    let drawn = select(&mut app);
+    assert!(drawn.contains(" - older") && drawn.contains("against what was there before"), "{drawn}");
 }
 
 #[test]

@@ -218,7 +218,7 @@ impl App {
             (View::Overview, 1) => self.known.findings.len(),
             (View::Flow | View::Findings, 1) => self.finding().map_or(0, |finding| finding.chain.len()),
             (View::Network, 1) => self.selected_peer().map_or(0, |peer| peer.rows.len()),
-            (View::Files, 1) => self.left.as_ref().map_or(0, |(_, pieces)| pieces.len()),
+            (View::Files, 1) => self.left.as_ref().map_or(0, |left| left.pieces.len()),
             (_, 0) => self.entries.of(view).len(),
             _ => 0,
         }
