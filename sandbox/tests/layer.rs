@@ -100,12 +100,49 @@ f = open(\"mapped\", \"w+b\"); f.truncate(4096); m = mmap.mmap(f.fileno(), 4096)
         (entry("/home/anna/gone").change, entry("/home/anna/gone").kind),
         (LayerChange::Deleted, EntryKind::Gone)
     );
+    // What was there before is copied, too.
+    for path in ["/home/anna/.profile", "/home/anna/gone"] {
+        let before = entry(path).before.clone().unwrap_or_else(|| panic!("{path} was there before"));
+        assert_eq!(std::fs::read(seen.copies.path().join(before)).expect("a copy"), b"planted\n", "{path}");
+    }
+    assert_eq!(entry("/home/anna/new").before, None);
     assert!(text("/home/anna/mapped").contains("mapped"));
     assert!(seen.entries.contains_key(&b"/home/anna/bad\xffname"[..]));
     assert!(!seen.entries.keys().any(|path| path.ends_with(b"untouched") || path == b"/home/anna"));
     assert_eq!(seen.summary.not_read, 0);
     let hash = entry("/home/anna/new").sha256.clone().expect("a hash");
     assert_eq!(std::fs::read(seen.copies.path().join(hash)).expect("a copy"), b"left behind");
+}
+
+#[test]
+fn what_was_below_is_copied_only_where_the_subject_was_shown_it() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    std::fs::create_dir(dir.path().join("shown")).expect("mkdir");
+    std::fs::create_dir(dir.path().join("secret")).expect("mkdir");
+    std::fs::write(dir.path().join("secret/key"), "not for it").expect("write");
+    std::fs::write(dir.path().join("shown/open"), "for all").expect("write");
+    std::fs::write(dir.path().join("shown/closed"), "for one").expect("write");
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(dir.path().join("shown/open"), mode(0o644)).expect("chmod");
+    std::fs::set_permissions(dir.path().join("shown/closed"), mode(0o600)).expect("chmod");
+    std::fs::set_permissions(dir.path().join("shown"), mode(0o777)).expect("chmod");
+    std::os::unix::fs::symlink("../secret", dir.path().join("shown/link")).expect("symlink");
+    let mut spec = common::spec(&[]);
+    spec.binds = vec![belljar_sandbox::spec::Bind {
+        source: dir.path().join("shown"),
+        target: "/srv/shown".into(),
+        writable: true,
+    }];
+    // The link below makes way for a directory with a file of the same name.
+    let script =
+        "cd /srv/shown; for f in open closed; do echo new > x; mv x $f; done; rm link; mkdir link; echo own > link/key";
+    let seen = layer_of(&spec, script, Limits::default());
+    let before = |path: &str| {
+        let hash = seen.entries.get(path.as_bytes()).unwrap_or_else(|| panic!("{path}: {:?}", seen.entries.keys()));
+        hash.before.as_ref().map(|hash| std::fs::read_to_string(seen.copies.path().join(hash)).expect("a copy"))
+    };
+    assert_eq!(before("/srv/shown/open").as_deref(), Some("for all"));
+    assert_eq!((before("/srv/shown/closed"), before("/srv/shown/link/key")), (None, None));
 }
 
 #[test]

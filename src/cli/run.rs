@@ -18,18 +18,14 @@ use crate::tui::{self, Config, Live, Sight};
 
 /// How often it is looked whether the recording is there.
 const LOOK: Duration = Duration::from_millis(10);
-/// Rows and columns around the subject's terminal, until its pane says what it has.
-const AROUND: (u16, u16) = (2, 9);
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     if !args.plain {
         needs_terminal()?;
     }
     let config = Config::load()?;
-    let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
-    let size = (columns.saturating_sub(AROUND.0).max(2), rows.saturating_sub(AROUND.1).max(2));
     let stdin = if args.plain { Stdin::Null } else { Stdin::Terminal };
-    let prepared = session::prepare(request(&args.record, stdin, size)).map_err(coded)?;
+    let prepared = session::prepare(request(&args.record, stdin, tui::subject_size())).map_err(coded)?;
     let markers = prepared.assets().iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
     let redactor = Redactor::new(markers, false, output::is_ascii())?;
     let ended = if args.plain { plain(prepared, &redactor)? } else { screen(prepared, redactor, config)? };

@@ -2,7 +2,7 @@
 //! point to but the names of things that are listed. What has been counted is shared every so often, so that the
 //! screen shows at once what there is and fills as more is known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,8 +12,8 @@ use belljar_sandbox::event::{Decision, Kind, LayerChange, ObjectKind, Protocol, 
 use belljar_sandbox::witness::syscalls::{Category, lookup};
 use foldhash::fast::RandomState;
 
-use super::Shared;
 use super::known::{FileUse, Known, Peer, ProcessUse};
+use super::{Shared, tree};
 use crate::analysis::finding::Finding;
 use crate::bundle::{Access, Brief, BundleError, Look, Reader, State};
 use crate::store::{AssetSet, Object, Verbs};
@@ -300,10 +300,13 @@ impl Index {
         self.known.session = reader.session().cloned();
         self.known.state = reader.state();
         self.known.trouble = reader.damage().map(|damage| crate::redact::plain(damage.as_bytes()));
-        self.known.processes = Arc::new(self.tree(access));
         self.known.peers = Arc::new(self.peers());
         let mut files: Vec<FileUse> = self.things.values().filter_map(|thing| thing.file.clone()).collect();
-        files.sort_unstable_by(|a, b| a.object.name.cmp(&b.object.name));
+        // By directory: else a path's files and the directories below it would lie among each other.
+        files.sort_unstable_by(|a, b| {
+            let (a, b) = (&a.object.name, &b.object.name);
+            directory(a).cmp(directory(b)).then_with(|| a.cmp(b))
+        });
         self.known.files = Arc::new(files);
         let mut last = BTreeMap::new();
         for value in reader.findings()? {
@@ -313,45 +316,20 @@ impl Index {
         }
         let mut findings: Vec<Finding> = last.into_values().collect();
         findings.sort_by_key(|finding| (finding.declared, std::cmp::Reverse(finding.severity), finding.id));
+        let named: HashSet<u32> =
+            findings.iter().filter_map(|finding| finding.process.as_ref()).map(|by| by.pid).collect();
+        let (processes, repeats) = tree::tree(self.processes(access), &named);
+        (self.known.processes, self.known.repeats) = (Arc::new(processes), Arc::new(repeats));
         self.known.findings = Arc::new(findings);
         known.set(self.known.clone());
         Ok(())
     }
 
-    /// Processes, children behind their parents.
-    fn tree(&self, access: &Access) -> Vec<ProcessUse> {
-        let mut children: BTreeMap<u32, Vec<ProcessUse>> = BTreeMap::new();
-        let mut all: Vec<ProcessUse> = access
-            .processes()
-            .take(MAX_PROCESSES)
-            .map(|process| {
-                let counted = self.processes.get(&process.key.0).cloned().unwrap_or_default();
-                ProcessUse { process: process.clone(), ..counted }
-            })
-            .collect();
-        all.sort_unstable_by_key(|one| std::cmp::Reverse(one.process.key.0));
-        let keys: std::collections::HashSet<u32> = all.iter().map(|one| one.process.key.0).collect();
-        let mut open = Vec::new();
-        for one in all {
-            // A process is never its own ancestor: keys go up. In a hostile recording they may not.
-            match one.process.parent.map(|parent| parent.0) {
-                Some(parent) if parent < one.process.key.0 && keys.contains(&parent) => {
-                    children.entry(parent).or_default().push(one);
-                }
-                _ => open.push(one),
-            }
-        }
-        let mut tree = Vec::with_capacity(keys.len());
-        while let Some(one) = open.pop() {
-            if let Some(mut below) = children.remove(&one.process.key.0) {
-                for child in &mut below {
-                    child.depth = one.depth.saturating_add(1);
-                }
-                open.append(&mut below);
-            }
-            tree.push(one);
-        }
-        tree
+    /// Processes as they were counted, in no order.
+    fn processes(&self, access: &Access) -> Vec<ProcessUse> {
+        let counted = |key: u32| self.processes.get(&key).cloned().unwrap_or_default();
+        let processes = access.processes().take(MAX_PROCESSES);
+        processes.map(|process| ProcessUse { process: process.clone(), ..counted(process.key.0) }).collect()
     }
 
     /// Destinations; an address whose name is known counts under its name. Sockets that called nobody are none.
@@ -390,6 +368,12 @@ impl Index {
         peers.truncate(MAX_PEERS);
         peers
     }
+}
+
+/// The directory of a path, with its slash; empty for what is in none.
+pub(crate) fn directory(path: &[u8]) -> &[u8] {
+    let end = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
+    path.get(..end).unwrap_or_default()
 }
 
 /// The word for what was left of a file.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use belljar_sandbox::event::{LayerChange, Protocol};
 
+use super::tree::Repeats;
 use crate::analysis::finding::Finding;
 use crate::bundle::{Reader, Session, State};
 use crate::store::{AssetSet, Histogram, Object, Process, RowSet, Verbs};
@@ -35,6 +36,10 @@ pub struct ProcessUse {
     pub verbs: Verbs,
     /// Its calls that the sandbox refused.
     pub denied: u64,
+    /// The fold it is told in, with what is below it, by index.
+    pub fold: Option<usize>,
+    /// Within how many folds it lies.
+    pub within: u16,
 }
 
 /// One destination.
@@ -130,9 +135,11 @@ pub struct Known {
     pub assets: Vec<AssetUse>,
     /// In the order of their tree.
     pub processes: Arc<Vec<ProcessUse>>,
+    /// Those of them that are told in one line.
+    pub repeats: Arc<Vec<Repeats>>,
     /// Those with client data first.
     pub peers: Arc<Vec<Peer>>,
-    /// By path.
+    /// By directory and name.
     pub files: Arc<Vec<FileUse>>,
     /// Events about things that were too many to be listed.
     pub unlisted: u64,
@@ -160,6 +167,7 @@ impl Known {
             lost: 0,
             assets: vec![AssetUse::default(); assets],
             processes: Arc::default(),
+            repeats: Arc::default(),
             peers: Arc::default(),
             files: Arc::default(),
             unlisted: 0,

@@ -10,6 +10,7 @@ mod index;
 mod known;
 mod scan;
 mod search;
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,9 +22,10 @@ use crate::query::Query;
 use crate::store::Record;
 
 pub use fetch::Fetch;
-pub(crate) use index::left;
+pub(crate) use index::{directory, left};
 pub use known::{AssetUse, FileUse, Known, Peer, ProcessUse};
 pub use search::Hits;
+pub use tree::Repeats;
 
 /// What the threads and the screen share.
 pub(crate) struct Shared<T>(Mutex<Arc<T>>);

@@ -87,6 +87,9 @@ pub(super) struct LayerLine {
     sha256: Option<String>,
     /// Whether `files/` holds a copy under the hash's name.
     kept: bool,
+    /// Hash of the file that was there before, where `files/` holds a copy of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before_sha256: Option<String>,
 }
 
 impl From<&Entry> for LayerLine {
@@ -114,6 +117,7 @@ impl From<&Entry> for LayerLine {
             target: (entry.kind == EntryKind::Symlink).then(|| entry.target.to_str_lossy().into_owned()),
             sha256: entry.sha256.clone(),
             kept: entry.kept,
+            before_sha256: entry.before.clone(),
         }
     }
 }

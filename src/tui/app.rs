@@ -156,6 +156,10 @@ pub(super) struct App {
     pub redactor: Redactor,
     /// Escapes alone, for what the analyst asked to see.
     pub open_redactor: Redactor,
+    /// The time of the newest event, and when that came: a subject that does nothing makes no events, and time goes on.
+    pub newest: (u64, Instant),
+    /// The second of it that was drawn last.
+    pub second: u64,
     /// By which findings are judged.
     pub rules: Rules,
     /// Looks.
@@ -267,6 +271,8 @@ impl App {
             known,
             redactor: redactors.0,
             open_redactor: redactors.1,
+            newest: (0, Instant::now()),
+            second: 0,
             rules,
             theme,
             keymap,
@@ -311,6 +317,13 @@ impl App {
         app.go_to(0);
         app.list_entries();
         Ok(app)
+    }
+
+    /// The session's time by now.
+    pub(super) fn now_ns(&self) -> u64 {
+        let (newest, since) = self.newest;
+        let passed = if self.alive() { since.elapsed().as_nanos() as u64 } else { 0 };
+        self.known.end_ns().max(newest.saturating_add(passed))
     }
 
     /// Whether the subject still lives.
@@ -366,6 +379,13 @@ impl App {
             }
             self.dirty |= live.changed();
         }
+        if self.alive() && self.known.end_ns() > 0 {
+            let second = self.now_ns() / 1_000_000_000;
+            if self.known.end_ns() > self.newest.0 {
+                self.newest = (self.known.end_ns(), Instant::now());
+            }
+            self.dirty |= std::mem::replace(&mut self.second, second) != second;
+        }
         let hits = self.recording.hits();
         let same = match (&hits, &self.hits) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -381,9 +401,8 @@ impl App {
             if let Err(error) = self.recording.poll() {
                 self.complain(error);
             }
-            self.known = known;
+            self.learn(known);
             self.lines.retry();
-            self.list_entries();
             (self.dirty, self.reshow) = (true, self.reshow || self.folded);
         }
         if std::mem::take(&mut self.reshow) {
@@ -433,6 +452,24 @@ impl App {
             if let Some([list, _]) = self.lists.get_mut(view as usize) {
                 list.selected = list.selected.min(len.saturating_sub(1));
             }
+        }
+    }
+
+    /// Takes what is known by now. The row that is selected stays the same thing, wherever in the list that stands.
+    fn learn(&mut self, known: Arc<Known>) {
+        let selected = self.entry().map(|entry| entry.key(&self.known));
+        self.known = known;
+        self.list_entries();
+        let rows = self.entries.of(self.view);
+        let Some([list, _]) = self.lists.get_mut(self.view as usize) else { return };
+        let same = |at: usize| rows.get(at).map(|entry| entry.key(&self.known)) == selected;
+        // The first row means the first row: who has not moved wants to see what is most important.
+        if list.selected == 0 || selected.is_none() || same(list.selected) {
+            return;
+        }
+        if let Some(at) = (0..rows.len()).find(|at| same(*at)) {
+            list.top = (list.top + at).saturating_sub(list.selected);
+            list.selected = at;
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::app::View;
-use crate::recording::Known;
+use crate::recording::{Known, directory};
 use crate::store::Verb;
 
 /// A row: indexes into what is known.
@@ -17,6 +17,8 @@ pub(super) enum Entry {
     Finding(usize),
     /// A process.
     Process(usize),
+    /// Processes that are told in one line, and whether each is shown below it.
+    Repeats(usize, bool),
     /// The directory of the file, how many files it holds, and whether it is unfolded.
     Dir(usize, usize, bool),
     /// A file.
@@ -31,7 +33,12 @@ impl Entry {
     /// What stands for the thing while more becomes known, and its index changes.
     pub(super) fn key(self, known: &Known) -> u64 {
         let mut hasher = DefaultHasher::new();
+        std::mem::discriminant(&self).hash(&mut hasher);
         match self {
+            Self::Process(at) => known.processes.get(at).map(|one| one.process.key.0).hash(&mut hasher),
+            Self::Repeats(fold, _) => known.repeats.get(fold).map(|fold| fold.key).hash(&mut hasher),
+            Self::File(at) => known.files.get(at).map(|file| &file.object).hash(&mut hasher),
+            Self::Finding(at) => known.findings.get(at).map(|finding| finding.id).hash(&mut hasher),
             Self::Dir(first, ..) => known.files.get(first).map(|file| directory(&file.object.name)).hash(&mut hasher),
             Self::Peer(at) => known.peers.get(at).map(|peer| &peer.object).hash(&mut hasher),
             other => other.hash(&mut hasher),
@@ -66,7 +73,7 @@ impl Entries {
             flow: flow(known, toggled),
             network: (0..known.peers.len()).map(Entry::Peer).collect(),
             files: files(known, toggled),
-            processes: (0..known.processes.len()).map(Entry::Process).collect(),
+            processes: processes(known, toggled),
             findings: (0..known.findings.len()).map(Entry::Finding).collect(),
         }
     }
@@ -110,29 +117,38 @@ fn flow(known: &Known, folded: &HashSet<u64>) -> Vec<Entry> {
     rows
 }
 
-/// The directory of a path, with its slash; empty for what is in none.
-pub(super) fn directory(path: &[u8]) -> &[u8] {
-    let end = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
-    path.get(..end).unwrap_or_default()
+/// The tree of processes, but for what lies in folds that nobody opened.
+fn processes(known: &Known, open: &HashSet<u64>) -> Vec<Entry> {
+    let mut rows = Vec::new();
+    let mut at = 0;
+    while let Some(one) = known.processes.get(at) {
+        let fold = one.fold.and_then(|fold| known.repeats.get(fold).map(|repeats| (fold, &repeats.range)));
+        if let Some((fold, range)) = fold.filter(|(_, range)| range.start == at) {
+            let is_open = open.contains(&Entry::Repeats(fold, false).key(known));
+            rows.push(Entry::Repeats(fold, is_open));
+            if !is_open {
+                at = range.end.max(at + 1);
+                continue;
+            }
+        }
+        rows.push(Entry::Process(at));
+        at += 1;
+    }
+    rows
 }
 
 /// Directories come unfolded where something in them touches client data or was left there.
 fn files(known: &Known, toggled: &HashSet<u64>) -> Vec<Entry> {
     let mut rows = Vec::new();
     let mut at = 0;
-    // By directory: a path's files and the directories below it lie among each other in the order of names.
-    let mut order: Vec<usize> = (0..known.files.len()).collect();
-    let name = |at: usize| known.files.get(at).map_or(&[][..], |file| &file.object.name);
-    order.sort_by(|a, b| directory(name(*a)).cmp(directory(name(*b))).then_with(|| name(*a).cmp(name(*b))));
-    while let Some(first) = order.get(at).copied() {
-        let dir = directory(name(first));
-        let len = order.iter().skip(at).take_while(|file| directory(name(**file)) == dir).count();
-        let own = order.get(at..at + len).unwrap_or_default();
-        let told = own.iter().filter_map(|file| known.files.get(*file)).any(|f| f.verbs.0 != 0 || f.left.is_some());
-        let flipped = toggled.contains(&Entry::Dir(first, len, false).key(known));
-        rows.push(Entry::Dir(first, len, told != flipped));
+    while let Some(first) = known.files.get(at) {
+        let dir = directory(&first.object.name);
+        let own = known.files.iter().skip(at).take_while(|file| directory(&file.object.name) == dir);
+        let (len, told) = own.fold((0, false), |(len, told), f| (len + 1, told || f.verbs.0 != 0 || f.left.is_some()));
+        let flipped = toggled.contains(&Entry::Dir(at, len, false).key(known));
+        rows.push(Entry::Dir(at, len, told != flipped));
         if told != flipped {
-            rows.extend(own.iter().map(|file| Entry::File(*file)));
+            rows.extend((at..at + len).map(Entry::File));
         }
         at += len.max(1);
     }

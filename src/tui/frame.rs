@@ -136,7 +136,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     };
     let end = app.known.end_ns();
     let when = if app.live.is_some() {
-        clock(end)
+        clock(app.now_ns())
     } else if room >= Room::Normal {
         format!("{} / {}", time(app.cursor_ns), clock(end))
     } else {
@@ -151,7 +151,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     // What never goes: mode, losses, verdict of the recording.
     let mut right = vec![Span::raw(format!("{} ev", count(events)))];
     if app.alive() && room >= Room::Normal {
-        let rate = app.known.histogram.rate(app.known.histogram.end());
+        let rate = app.known.histogram.rate(app.now_ns());
         right.extend([bar.clone(), Span::raw(format!("{}/s", short(rate)))]);
     }
     let lost_style = if lost > 0 { theme.bad() } else { theme.text() };
@@ -182,6 +182,15 @@ fn header(app: &App, buf: &mut Buffer, area: Rect, room: Room) {
     }
     left.push(Span::styled(format!("{sign} {mode}"), mode_style));
     left.push(Span::raw(format!(" {when}{speed}")));
+    let over = session.filter(|_| mode == "ENDED" && room >= Room::Normal);
+    if let Some(exit) = over.and_then(|session| session.exit.as_ref()) {
+        let (text, style) = match (exit.code, exit.signal) {
+            (Some(code), _) => (format!(" exit {code}"), if code == 0 { theme.text() } else { theme.warn() }),
+            (None, Some(signal)) => (format!(" signal {signal}"), theme.warn()),
+            (None, None) => (String::new(), theme.text()),
+        };
+        left.push(Span::styled(text, style));
+    }
     if let Some(session) = session.filter(|_| room >= Room::Normal) {
         let argv = session.argv.iter().map(|arg| app.show(arg.as_bytes(), 60)).collect::<Vec<_>>().join(" ");
         let used: usize = left.iter().map(|span| span.content.width()).sum();
@@ -310,7 +319,8 @@ fn hints(app: &App) -> Vec<(String, &'static str)> {
         View::Flow | View::Findings => &[(Action::Open, "evidence"), (Action::NextPane, "chain")],
         View::Network => &[(Action::Open, "its events"), (Action::NextPane, "what was said")],
         View::Files => &[(Action::Unfold, "unfold"), (Action::Open, "its events"), (Action::NextPane, "what is left")],
-        View::Processes => &[(Action::Open, "its events")],
+        View::Processes if app.known.repeats.is_empty() => &[(Action::Open, "its events")],
+        View::Processes => &[(Action::Open, "its events"), (Action::Unfold, "unfold")],
         View::Terminal if app.alive() => &[(Action::Keyboard, "type")],
         View::Terminal => &[],
     };

@@ -6,7 +6,7 @@ use ratatui::widgets::{Clear, Widget as _};
 
 use super::action::{ACTIONS, Place};
 use super::app::{App, Asked, Layer};
-use super::text::{Cells, cut, panel, put, put_selected, time};
+use super::text::{Cells, cut, panel, put, put_selected, time, wrap};
 
 /// A question, and what a yes does.
 pub(super) fn question(asked: Asked) -> (&'static str, &'static str) {
@@ -30,14 +30,14 @@ pub(super) fn draw(app: &App, buf: &mut Buffer, area: Rect) -> Option<Position> 
         Layer::Help(top) => help(app, buf, area, *top),
         Layer::Ask(asked) => {
             let (question, why) = question(*asked);
-            let inner = window(buf, area, app, (68, 5), ["", "", "y yes   n no"]);
+            let inner = window(buf, area, app, (68, 4), ["", "", "y yes   n no"]);
             put(buf, inner, 0, &Cells::new(inner.width, theme).rest(&format!(" {question}"), theme.bright()).line());
             put(buf, inner, 1, &Cells::new(inner.width, theme).rest(&format!(" {why}"), theme.text()).line());
         }
         Layer::Palette(input, at) => {
             let found = app.found(input.value());
             let height = (found.len() as u16 + 3).min(area.height.saturating_sub(2)).max(4);
-            let inner = window(buf, area, app, (76, height), ["Do", "", "Enter does it   Esc leaves"]);
+            let inner = window(buf, area, app, (104, height), ["Do", "", "Enter does it   Esc leaves"]);
             let text = format!(": {}", app.open_redactor.text(input.value().as_bytes(), 200));
             put(buf, inner, 0, &Cells::new(inner.width, theme).rest(&text, theme.bright()).line());
             let rows = usize::from(inner.height.saturating_sub(1));
@@ -147,12 +147,19 @@ fn help(app: &App, buf: &mut Buffer, area: Rect, top: usize) {
     let theme = app.theme;
     let own = |place: Place| app.applies(place) && place != Place::Anywhere;
     let mut lines: Vec<(String, &str)> = Vec::new();
-    for wanted in [true, false] {
-        for info in ACTIONS.iter().filter(|info| app.applies(info.place) && own(info.place) == wanted) {
-            lines.push((app.keymap.keys(info.action).join("  "), info.help));
+    for (wanted, heading) in [(true, "in this view"), (false, "everywhere")] {
+        let infos: Vec<_> =
+            ACTIONS.iter().filter(|info| app.applies(info.place) && own(info.place) == wanted).collect();
+        if infos.is_empty() {
+            continue;
         }
+        if !lines.is_empty() {
+            lines.push((String::new(), ""));
+        }
+        lines.push((heading.to_owned(), ""));
+        lines.extend(infos.into_iter().map(|info| (app.keymap.keys(info.action).join("  "), info.help)));
     }
-    lines.push((String::new(), ""));
+    lines.extend([(String::new(), ""), ("signs".to_owned(), "")]);
     for (sign, what) in [
         (format!("{} C", theme.mark(crate::store::Verb::Collect)), "collect: client data was read"),
         (format!("{} S", theme.mark(crate::store::Verb::Store)), "store: it was left where it was not before"),
@@ -173,13 +180,22 @@ fn help(app: &App, buf: &mut Buffer, area: Rect, top: usize) {
     let inner =
         window(buf, area, app, (84, lines.len() as u16 + 2), ["Keys here", "", "Down scrolls   any other key leaves"]);
     let rows = usize::from(inner.height);
-    let top = top.min(lines.len().saturating_sub(rows));
-    for (row, (keys, help)) in lines.iter().skip(top).take(rows).enumerate() {
-        let width = if inner.width > 60 { 22 } else { 14 };
-        let line = Cells::new(inner.width, theme)
-            .left(&format!(" {keys}"), width, theme.bright())
-            .rest(help, theme.text())
-            .line();
+    let width = if inner.width > 60 { 22 } else { 14 };
+    // What is too long goes on below.
+    let mut wrapped: Vec<(&str, String)> = Vec::new();
+    for (keys, help) in &lines {
+        for (n, line) in wrap(help, usize::from(inner.width).saturating_sub(width)).into_iter().enumerate() {
+            wrapped.push((if n == 0 { keys } else { "" }, line));
+        }
+    }
+    let top = top.min(wrapped.len().saturating_sub(rows));
+    for (row, (keys, help)) in wrapped.iter().skip(top).take(rows).enumerate() {
+        let cells = Cells::new(inner.width, theme);
+        let line = if help.is_empty() {
+            cells.rest(&format!(" {keys}"), theme.dim()).line()
+        } else {
+            cells.left(&format!(" {keys}"), width, theme.bright()).rest(help, theme.text()).line()
+        };
         put(buf, inner, row as u16, &line);
     }
 }

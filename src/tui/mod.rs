@@ -47,8 +47,19 @@ pub use live::Live;
 
 /// Shortest time between two frames: 30 a second are enough to be smooth.
 const FRAME: Duration = Duration::from_millis(33);
+/// The same where the analyst has done something: that is not held back for a frame that would have come anyhow.
+const AT_ONCE: Duration = Duration::from_millis(8);
 /// How often things are looked at when nothing moves.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// Columns and rows around the subject's terminal, until its pane says what it has.
+const AROUND: (u16, u16) = (2, 9);
+
+/// The size that the subject's terminal begins with: of its pane in this terminal.
+pub fn subject_size() -> (u16, u16) {
+    let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+    (columns.saturating_sub(AROUND.0).max(2), rows.saturating_sub(AROUND.1).max(2))
+}
 
 /// Why there is no screen, or no longer one.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +96,8 @@ pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     let (theme, keymap) = sight.config.looks(sight.ascii);
     let saved = saved::Saved::open(sight.config.filters.clone());
     let mut app = App::new(dir, (sight.redactor, open), sight.rules, theme, keymap, saved, sight.live)?;
+    let (columns, rows) = if app.live.is_some() { subject_size() } else { screen::recorded_size(dir) };
+    app.screen = screen::Screen::new(columns, rows);
     app.below = sight.below;
     app.play.speed = sight.speed.clamp(0.1, 1000.0);
     app.mouse = sight.config.mouse;
@@ -155,10 +168,11 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let _first = First::come();
     let mut ticked = Instant::now();
     let mut drawn: Option<Instant> = None;
+    let mut pace = FRAME;
     while !app.quit {
         let wait = match drawn {
             None => Duration::ZERO,
-            Some(drawn) if app.dirty => FRAME.saturating_sub(drawn.elapsed()),
+            Some(drawn) if app.dirty => pace.saturating_sub(drawn.elapsed()),
             _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => FRAME,
             _ if app.export.is_some() || app.lines.waits() || app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
             _ => IDLE,
@@ -168,6 +182,7 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
         }
         if event::poll(Duration::ZERO)? {
             // All that has come, before the next frame: a resize storm is one frame.
+            pace = AT_ONCE;
             loop {
                 app.handle(&event::read()?);
                 if app.quit || !event::poll(Duration::ZERO)? {
@@ -197,10 +212,9 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
             terminal.clear()?;
             app.dirty = true;
         }
-        if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
-            app.dirty = false;
+        if app.dirty && drawn.is_none_or(|drawn| drawn.elapsed() >= pace) {
+            (app.dirty, pace, drawn) = (false, FRAME, Some(Instant::now()));
             terminal.draw(|buf| frame::draw(app, buf))?;
-            drawn = Some(Instant::now());
         }
     }
     Ok(())

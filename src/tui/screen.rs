@@ -2,7 +2,9 @@
 //! emulator is kept behind `catch_unwind`, never smaller than 2x2 cells (smaller ones make it panic), and what comes
 //! out of it is text and colours only, masked like everything else.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use belljar_sandbox::event::Kind;
@@ -30,6 +32,22 @@ pub(super) struct Screen {
     is_live: bool,
     /// Why it shows nothing.
     broken: bool,
+    /// Columns and rows that it begins with.
+    first: (u16, u16),
+}
+
+/// The size that the subject's terminal began with, as the recording has it; that of most terminals where it has none.
+pub(super) fn recorded_size(dir: &Path) -> (u16, u16) {
+    use std::io::Read as _;
+    let cast = dir.join("terminal.cast");
+    // A bundle is anybody's: what lies there may be no file.
+    let file = std::fs::metadata(&cast).ok().filter(std::fs::Metadata::is_file).and_then(|_| File::open(&cast).ok());
+    let mut head = Vec::new();
+    let read = file.map(|file| file.take(4096).read_to_end(&mut head));
+    let line = head.split(|byte| *byte == b'\n').next().filter(|_| matches!(read, Some(Ok(_))));
+    let header: Option<serde_json::Value> = line.and_then(|line| serde_json::from_slice(line).ok());
+    let number = |name: &str| header.as_ref()?.get(name)?.as_u64().and_then(|size| u16::try_from(size).ok());
+    (number("width").unwrap_or(80), number("height").unwrap_or(24))
 }
 
 fn size(size: u16) -> u16 {
@@ -39,7 +57,8 @@ fn size(size: u16) -> u16 {
 impl Screen {
     /// An empty one.
     pub(super) fn new(columns: u16, rows: u16) -> Self {
-        Self { parser: Parser::new(size(rows), size(columns), SCROLLBACK), fed: 0, is_live: false, broken: false }
+        let parser = Parser::new(size(rows), size(columns), SCROLLBACK);
+        Self { parser, fed: 0, is_live: false, broken: false, first: (columns, rows) }
     }
 
     /// Takes what the subject prints now.
@@ -91,7 +110,7 @@ impl Screen {
         }
         let wanted = known.screen.rank(row + 1);
         if wanted < self.fed {
-            *self = Self::new(80, 24);
+            *self = Self::new(self.first.0, self.first.1);
         }
         let (mut bytes, begun) = (0, Instant::now());
         while self.fed < wanted && bytes < FEED && begun.elapsed() < PATIENCE {
@@ -123,6 +142,18 @@ impl Screen {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn it_begins_with_the_size_that_was_recorded() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        assert_eq!(recorded_size(dir.path()), (80, 24));
+        for (text, size) in
+            [("{\"version\":2,\"width\":78,\"height\":15}\n[0.1,\"o\",\"x\"]\n", (78, 15)), ("{\"width\":-1", (80, 24))]
+        {
+            std::fs::write(dir.path().join("terminal.cast"), text).expect("room");
+            assert_eq!(recorded_size(dir.path()), size);
+        }
+    }
 
     proptest! {
         #[test]

@@ -63,7 +63,7 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect) {
         }
     }
     if area.height > 2 {
-        axis(app, buf, Rect { y: inner.y + 2, height: 1, ..inner }, end);
+        axis(app, buf, Rect { y: inner.y + 2, height: 1, ..inner }, end, here);
     }
     for row in 0..2.min(area.height) {
         if let Some(cell) = buf.cell_mut((inner.x + here, inner.y + row)) {
@@ -85,16 +85,18 @@ fn column(time: u64, end: u64, width: u16) -> u16 {
     (at as u16).min(width.saturating_sub(1))
 }
 
-fn axis(app: &App, buf: &mut Buffer, area: Rect, end: u64) {
+fn axis(app: &App, buf: &mut Buffer, area: Rect, end: u64, here: u16) {
     let width = if end >= 3_600_000_000_000 { 8 } else { 5 };
     let step = area.width / (area.width / 16).max(1);
     let mut x = 0;
     while x + width <= area.width {
         let time = u128::from(end) * u128::from(x) / u128::from(area.width);
-        // A mark there says more.
-        let free = (x..x + width).all(|x| buf.cell((area.x + x, area.y)).is_none_or(|cell| cell.symbol() == " "));
+        // A mark there says more, and so does the moment.
+        let free = !(x..x + width).contains(&here)
+            && (x..x + width).all(|x| buf.cell((area.x + x, area.y)).is_none_or(|cell| cell.symbol() == " "));
         if free {
-            let short = end < 10_000_000_000;
+            // Else many of them would be the same.
+            let short = end < 60_000_000_000;
             let text = if short { format!("{:.1}s", time as f64 / 1e9) } else { clock(time as u64) };
             buf.set_string(area.x + x, area.y, text, app.theme.dim());
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use belljar_sandbox::event::{Abi, Event, Kind, ObjectKind, ProcessKey, Queue, Traffic, Witness};
+use belljar_sandbox::event::{Abi, Event, Kind, LayerChange, ObjectKind, ProcessKey, Queue, Traffic, Witness};
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -342,7 +342,7 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
     );
     let left: Vec<(usize, Vec<u8>, u64)> = (0..)
         .zip(app.known.files.iter())
-        .filter(|(_, file)| file.left.is_some())
+        .filter(|(_, file)| file.left.is_some_and(|(change, _)| change == LayerChange::Changed))
         .map(|(at, file)| (at, file.object.name.to_vec(), file.left_row))
         .collect();
     // A regular file: directories and links have no contents.
@@ -370,8 +370,21 @@ fn what_is_left_of_a_file_is_shown_against_what_was_planted() {
         assert!(drawn.contains(line), "{line}: {drawn}");
     }
     assert!(!drawn.contains("ada@"), "{drawn}");
-    app.below.insert(name, b"no\0text".to_vec());
+    app.below.insert(name.clone(), b"no\0text".to_vec());
     assert!(select(&mut app).contains("no text"));
+    // Not planted: the recording's own copy of what was there before.
+    app.below.clear();
+    assert!(select(&mut app).contains("not recorded"));
+    let before = "b".repeat(64);
+    std::fs::write(dir.path().join("layer/files").join(&before), "same\nolder\n").expect("room");
+    let path = String::from_utf8_lossy(&name);
+    let lines = [
+        serde_json::json!({"path": "/other", "before_sha256": "../../session.json"}),
+        serde_json::json!({"path": path, "change": "changed", "before_sha256": before}),
+    ];
+    std::fs::write(dir.path().join("layer/layer.jsonl"), lines.map(|line| format!("{line}\n")).concat()).expect("room");
+    let drawn = select(&mut app);
+    assert!(drawn.contains(" - older") && drawn.contains("against what was there before"), "{drawn}");
 }
 
 #[test]
@@ -486,6 +499,112 @@ fn what_ends_a_subject_is_asked_first() {
     press(&mut app, "q");
     assert!(app.quit, "a subject that has ended asks nothing");
     let _ = layers::question(super::app::Asked::Kill);
+}
+
+/// What one process of a build does is seen to touch client data.
+struct Thief(ProcessKey);
+
+impl Observer for Thief {
+    fn observe(&mut self, record: &Record<'_>) -> Touched {
+        let mut touched = Touched::default();
+        if record.process.is_some_and(|process| process.key == self.0) && record.call.is_some() {
+            touched.verbs.insert(Verb::Collect);
+            touched.assets.insert(0);
+        }
+        touched
+    }
+}
+
+/// `make` with three hundred shells, each with a compiler and an assembler; one compiler touches client data, one shell
+/// still runs, two linkers were refused something, and some of many greps failed.
+fn build_recording(dir: &Path) {
+    let queue = Queue::new(4096, 8 << 20);
+    let mut time = 0;
+    let mut tell = |kind: Kind, key: u32, args: [u64; 6], object: &str| {
+        time += 1_000_000;
+        let pushed = queue.push(|batch| {
+            let mut event = Event::new(time, Witness::Ebpf, kind, ProcessKey(key), key + 100);
+            event.args = args;
+            event.object_kind = if object.is_empty() { ObjectKind::None } else { ObjectKind::File };
+            event.object = batch.put(object.as_bytes());
+            batch.events.push(event);
+        });
+        pushed.expect("open");
+    };
+    let start = |tell: &mut dyn FnMut(Kind, u32, [u64; 6], &str), key: u32, parent: u64, exe: &str| {
+        tell(Kind::ProcessStart, key, [parent, u64::from(key) + 100, u64::from(key) + 9000, 0, 0, 0], "");
+        tell(Kind::ProcessImage, key, [0; 6], exe);
+        tell(Kind::Call { abi: Abi::X86_64, nr: 257 }, key, [0; 6], "/src/x.c");
+    };
+    start(&mut tell, 1, u64::MAX, "/usr/bin/make");
+    for n in 0..300_u32 {
+        let sh = 10 + n * 3;
+        start(&mut tell, sh, 1, "/bin/sh");
+        start(&mut tell, sh + 1, sh.into(), "/usr/lib/gcc/cc1");
+        start(&mut tell, sh + 2, sh.into(), "/usr/bin/as");
+        tell(Kind::ProcessEnd, sh + 1, [0; 6], "");
+        tell(Kind::ProcessEnd, sh + 2, [u64::from(n % 100 == 7) << 8, 0, 0, 0, 0, 0], "");
+        if n != 299 {
+            tell(Kind::ProcessEnd, sh, [0; 6], "");
+        }
+    }
+    for n in 0..40 {
+        start(&mut tell, 2_000 + n, 1, "/usr/bin/grep");
+        tell(Kind::ProcessEnd, 2_000 + n, [if n % 2 == 0 { 256 } else { 0 }, 0, 0, 0, 0, 0], "");
+    }
+    queue.close();
+    let header = Header {
+        argv: vec!["make".into()],
+        privilege: Privilege::Root,
+        witnesses: vec![WitnessInfo { name: "ebpf".into(), used: true, reason: String::new() }],
+        clocks: Clocks::now(),
+        profile: ProfileInfo { name: "workstation".into(), sha256: String::new(), seed: 1 },
+        profile_toml: String::new(),
+        assets: vec![AssetInfo { name: "customers".into(), class: "identity".into() }],
+        terminal: (80, 24),
+        payload_limit: 256,
+        capture_limit: 65_536,
+    };
+    let mut writer = Writer::create(dir, &header).expect("a new bundle");
+    let mut thief = Thief(ProcessKey(10 + 40 * 3 + 1));
+    let totals = ingest::run(&queue, &mut thief, &mut writer, Options::default(), |_| {}).expect("room on the disk");
+    writer.finish(bundle::Outcome { totals, ..bundle::Outcome::default() }).expect("finished");
+}
+
+#[test]
+fn a_build_is_told_in_few_lines_that_open() {
+    let place = tempfile::tempdir().expect("temporary directory");
+    let dir = place.path().join("build.belljar");
+    build_recording(&dir);
+    let mut app = open(&dir, Redactor::plain(false), DARK, None);
+    for (width, height) in [(120, 36), (80, 24)] {
+        press(&mut app, "6");
+        insta::assert_snapshot!(format!("build-{width}x{height}"), text(&draw(&mut app, width, height)));
+    }
+    let all = app.known.processes.len();
+    let rows = app.entries.of(View::Processes).to_vec();
+    let folded: usize = app.known.repeats.iter().map(|fold| fold.range.len()).sum();
+    let shown = rows.iter().filter(|row| matches!(row, Entry::Process(_))).count();
+    assert_eq!((all, folded + shown), (941, 941), "each is shown or counted");
+    let selected = |app: &App| app.entry().expect("a row");
+    let at = rows.iter().position(|row| matches!(row, Entry::Repeats(..))).expect("a fold");
+    app.lists[View::Processes as usize][0].selected = at;
+    let Entry::Repeats(fold, false) = selected(&app) else { panic!("it is folded") };
+    // Its right arrow opens it, and so does Enter; from within, the left arrow leads to it and folds it.
+    press(&mut app, "l");
+    assert_eq!(
+        (selected(&app), app.entries.of(View::Processes).len() > rows.len() + 500),
+        (Entry::Repeats(fold, true), true)
+    );
+    insta::assert_snapshot!("build-open-80x24", text(&draw(&mut app, 80, 24)));
+    press(&mut app, "jjjh");
+    assert_eq!(selected(&app), Entry::Repeats(fold, false));
+    press(&mut app, "\n");
+    assert_eq!(selected(&app), Entry::Repeats(fold, true));
+    press(&mut app, "h");
+    assert_eq!(app.entries.of(View::Processes), rows);
+    press(&mut app, "1");
+    insta::assert_snapshot!("build-overview-120x36", text(&draw(&mut app, 120, 36)));
 }
 
 /// Marks everything as client data, so that every view lists it.

@@ -78,6 +78,47 @@ pub(super) fn cut(text: &str, width: usize, theme: Theme) -> String {
     out
 }
 
+/// The same, cut in the middle: of a path, the end says more than the way there.
+pub(super) fn cut_middle(text: &str, width: usize, theme: Theme) -> String {
+    if text.width() <= width || width < 12 {
+        return cut(text, width, theme);
+    }
+    let end = (width - 1) * 2 / 3;
+    let (mut tail, mut used) = (text.len(), 0);
+    for (at, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or_default();
+        if used > end {
+            break;
+        }
+        // What has no width belongs to what is before it.
+        if c.width().unwrap_or_default() > 0 {
+            tail = at;
+        }
+    }
+    let tail = text.get(tail..).unwrap_or_default();
+    // From a slash on, where there is one: whole names.
+    let tail = tail.find('/').filter(|at| *at < tail.len() / 2).and_then(|at| tail.get(at..)).unwrap_or(tail);
+    let head = cut(text, width - tail.width(), theme);
+    format!("{head}{tail}")
+}
+
+/// Words in lines of this many columns.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.width() + 1 + word.width() <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// A line of columns.
 pub(super) struct Cells {
     spans: Vec<Span<'static>>,
@@ -126,6 +167,12 @@ impl Cells {
     pub(super) fn rest(self, text: &str, style: Style) -> Self {
         let width = self.left;
         self.left(text, width, style)
+    }
+
+    /// What is left of the line, cut in the middle.
+    pub(super) fn end(self, text: &str, style: Style) -> Self {
+        let text = cut_middle(text, self.left, self.theme);
+        self.rest(&text, style)
     }
 
     /// The line.
@@ -199,6 +246,19 @@ mod tests {
         assert_eq!(cut("東京都", 5, theme), "東京…");
         assert_eq!(cut("東京都", 4, theme), "東…");
         assert_eq!(cut("abc", 0, theme), "");
+        let path = "/usr/lib/x86_64-linux-gnu/libssl.so.3";
+        assert_eq!(cut_middle(path, 24, theme), "/usr/lib/x8…/libssl.so.3");
+        assert_eq!(cut_middle(path, 8, theme), "/usr/li…");
+        for width in 0..40 {
+            for text in [
+                path,
+                "東京東京東京東京東京東京東京東京",
+                "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}",
+            ] {
+                assert!(cut_middle(text, width, theme).width() <= width, "{text} in {width}");
+            }
+        }
+        assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
         assert_eq!((count(412_907), count(12)), ("412,907".into(), "12".into()));
         assert_eq!((time(161_240_000_000), clock(3_601_000_000_000)), ("02:41.240".into(), "1:00:01".into()));
     }

@@ -21,7 +21,7 @@ impl App {
         match place {
             Place::Anywhere => true,
             Place::Events => self.view == View::Events,
-            Place::Tree => matches!(self.view, View::Flow | View::Files),
+            Place::Tree => matches!(self.view, View::Flow | View::Files | View::Processes),
             Place::Replay => self.live.is_none(),
             Place::Live => self.alive(),
             Place::Terminal => self.alive() && self.view == View::Terminal,
@@ -121,6 +121,7 @@ impl App {
                 self.say(format!("no event is marked yet: {} marks one", self.key(Action::Mark)));
             }
             Action::Marks => self.layer = Some(Layer::Marks(0)),
+            Action::Reveal if !super::views::events::is_masked(self) => self.say("nothing of this event is masked"),
             Action::Reveal => self.layer = Some(Layer::Ask(Asked::Reveal(self.cursor))),
             Action::Copy => self.copy(),
             Action::Keyboard => {
@@ -217,7 +218,7 @@ impl App {
             (View::Overview, 1) => self.known.findings.len(),
             (View::Flow | View::Findings, 1) => self.finding().map_or(0, |finding| finding.chain.len()),
             (View::Network, 1) => self.selected_peer().map_or(0, |peer| peer.rows.len()),
-            (View::Files, 1) => self.left.as_ref().map_or(0, |(_, pieces)| pieces.len()),
+            (View::Files, 1) => self.left.as_ref().map_or(0, |left| left.pieces.len()),
             (_, 0) => self.entries.of(view).len(),
             _ => 0,
         }
@@ -295,7 +296,7 @@ impl App {
                     self.drill(&format!("key:{key}"));
                 }
             }
-            Entry::Dir(..) => self.fold_entry(entry),
+            Entry::Dir(..) | Entry::Repeats(..) => self.fold_entry(entry),
             Entry::File(at) => {
                 if let Some((object, first)) = self.known.files.get(at).map(|file| (file.object.clone(), file.first)) {
                     self.drill_object("path", &object, first);
@@ -344,27 +345,35 @@ impl App {
     }
 
     fn fold(&mut self, fold: bool) {
-        let Some(mut entry) = self.entry() else { return };
+        let Some(entry) = self.entry() else { return };
+        let is_open = |entry: Entry| match entry {
+            Entry::Dir(_, _, open) | Entry::Repeats(_, open) => Some(open),
+            Entry::Asset(_) | Entry::System(_) => Some(!self.toggled.contains(&entry.key(&self.known))),
+            _ => None,
+        };
         // A row within folds what holds it.
-        if fold && let Some(head) = self.head(entry) {
-            entry = head;
+        let what = if fold && is_open(entry) != Some(true) { self.head(entry) } else { Some(entry) };
+        let Some(what) = what.filter(|what| is_open(*what) == Some(fold)) else { return };
+        let at = self.entries.of(self.view).iter().position(|row| *row == what);
+        if let (Some(at), Some([list, _])) = (at, self.lists.get_mut(self.view as usize)) {
+            list.selected = at;
         }
-        let list = self.entries.of(self.view);
-        let at = list.iter().position(|row| *row == entry);
-        let below = at.and_then(|at| list.get(at + 1)).is_some_and(|row| self.head(*row) == Some(entry));
-        if fold == below {
-            if let (Some(at), Some([list, _])) = (at, self.lists.get_mut(self.view as usize)) {
-                list.selected = at;
-            }
-            self.fold_entry(entry);
-        }
+        self.fold_entry(what);
     }
 
+    /// The row above that holds this one.
     fn head(&self, entry: Entry) -> Option<Entry> {
         let rows = self.entries.of(self.view);
         let at = rows.iter().position(|row| *row == entry)?;
-        let is_head = |row: &&Entry| matches!(row, Entry::Dir(..) | Entry::Asset(_) | Entry::System(_));
-        if is_head(&&entry) { None } else { rows.iter().take(at).rev().find(is_head).copied() }
+        let place = match entry {
+            Entry::Process(at) => at,
+            Entry::Repeats(fold, _) => self.known.repeats.get(fold)?.range.start,
+            _ => 0,
+        };
+        rows.iter().take(at).rev().copied().find(|row| match *row {
+            Entry::Repeats(fold, true) => self.known.repeats.get(fold).is_some_and(|fold| fold.range.contains(&place)),
+            row => matches!(row, Entry::Dir(..) | Entry::Asset(_) | Entry::System(_)) && !is_head(entry),
+        })
     }
 
     fn fold_entry(&mut self, entry: Entry) {
@@ -526,6 +535,11 @@ impl App {
         self.copy = Some(text);
         self.say("copied, masked, if the terminal lets programs copy (OSC 52)");
     }
+}
+
+/// Whether a row holds the rows below it, up to the next of its sort.
+fn is_head(row: Entry) -> bool {
+    matches!(row, Entry::Dir(..) | Entry::Asset(_) | Entry::System(_))
 }
 
 /// A speed as it is shown.

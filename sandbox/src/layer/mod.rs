@@ -55,6 +55,9 @@ pub struct Entry {
     pub sha256: Option<String>,
     /// Whether a copy was kept (under the hash's name).
     pub kept: bool,
+    /// SHA-256 of the file that is below the layer at this path, where a copy of it was kept: what everybody may read,
+    /// up to a size ([`Limits::keep_before`]).
+    pub before: Option<String>,
 }
 
 /// How much is walked and kept.
@@ -64,6 +67,8 @@ pub struct Limits {
     pub entries: u64,
     /// Largest file that is copied.
     pub keep_file: u64,
+    /// Largest file below the layer that is copied where another took its place.
+    pub keep_before: u64,
     /// Bytes copied at most, all files together.
     pub keep_total: u64,
     /// Bytes of contents in one event.
@@ -72,7 +77,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 2_000_000, keep_file: 64 << 20, keep_total: 512 << 20, chunk: 1 << 20 }
+        Self { entries: 2_000_000, keep_file: 64 << 20, keep_before: 1 << 20, keep_total: 512 << 20, chunk: 1 << 20 }
     }
 }
 

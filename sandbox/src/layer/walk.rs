@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use sha2::{Digest, Sha256};
 
 use super::{Entry, EntryKind, LayerError, Limits, Source, Summary};
@@ -111,11 +111,12 @@ impl Walk<'_, '_> {
         let change = if before.is_some() { LayerChange::Changed } else { LayerChange::Created };
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::CharacterDevice if stat.st_rdev == 0 => {
-                let gone = Entry {
+                let mut gone = Entry {
                     change: LayerChange::Deleted,
                     size: 0,
                     ..self.describe(path, change, EntryKind::Gone, stat)
                 };
+                gone.before = self.keep_before(root, below);
                 return self.emit(&gone, None);
             }
             FileType::RegularFile => EntryKind::File,
@@ -124,6 +125,9 @@ impl Walk<'_, '_> {
             _ => EntryKind::Special,
         };
         let mut entry = self.describe(path, change, kind, stat);
+        if change == LayerChange::Changed && kind == EntryKind::File {
+            entry.before = self.keep_before(root, below);
+        }
         match kind {
             EntryKind::File => match self.open(dir, name, OFlags::RDONLY | OFlags::NONBLOCK) {
                 Some(file) => self.file(&mut entry, File::from(file)),
@@ -169,6 +173,41 @@ impl Walk<'_, '_> {
         (!hidden).then(|| (FileType::from_raw_mode(mode), mode & 0o7777))
     }
 
+    /// Keeps a copy of the file below a path of the layer: its hash.
+    fn keep_before(&mut self, root: &LayerRoot, below: &[u8]) -> Option<String> {
+        self.source.blobs?;
+        let mut file = self.file_below(root, below)?;
+        let meta = file.metadata().ok()?;
+        // What not everybody may read may not have been the subject's to read either.
+        let is_open = std::os::unix::fs::MetadataExt::mode(&meta) & 0o004 != 0;
+        if !meta.is_file() || !is_open || meta.len() > self.limits.keep_before {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut file).take(self.limits.keep_before).read_to_end(&mut bytes).ok()?;
+        let name = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
+        self.keep(bytes.len() as u64, &mut file, &name).then_some(name)
+    }
+
+    /// Opens the file that the jail showed at a path of the layer. No link is followed: where the subject has made a
+    /// directory there may be a link below to a place that it was never shown.
+    fn file_below(&self, root: &LayerRoot, below: &[u8]) -> Option<File> {
+        let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        if let Some(name) = &root.furniture {
+            let top = rustix::fs::openat(self.source.stage, name.as_str(), place, Mode::empty()).ok()?;
+            match rustix::fs::openat2(&top, below, flags, Mode::empty(), within) {
+                Ok(file) => return Some(File::from(file)),
+                // Not furnished. Anything else hides what the host has there: a whiteout at the path or above it.
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(_) => return None,
+            }
+        }
+        let top = rustix::fs::open(root.host.as_ref()?, place, Mode::empty()).ok()?;
+        rustix::fs::openat2(&top, below, flags, Mode::empty(), within).ok().map(File::from)
+    }
+
     /// Opens an entry for reading, giving itself the permission where the subject took it away.
     fn open(&mut self, dir: &OwnedFd, name: &std::ffi::CStr, flags: OFlags) -> Option<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -195,6 +234,7 @@ impl Walk<'_, '_> {
             target: Vec::new(),
             sha256: None,
             kept: false,
+            before: None,
         }
     }
 

@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use super::super::action::Action;
 use super::super::app::{App, Spot, View};
 use super::super::frame::Room;
-use super::super::text::{Cells, bytes, count, panel, put, put_selected, time};
+use super::super::text::{Cells, bytes, clock, count, cut_middle, panel, put, put_selected, time};
 use super::rows::marks;
 use crate::query::Context;
 use crate::query::field::{FIELDS, Scalar, Type, decision, error_name};
@@ -174,6 +174,7 @@ fn list(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
         rows = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
     }
     lines(app, buf, rows, focus);
+    super::scroll_bar(app, buf, rows, app.events_top, len);
     app.spots.push((rows, Spot::List(0)));
 }
 
@@ -210,32 +211,33 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
     }
 }
 
-/// A line of the list; without an event, its heading. What there is no room for goes: asset, process id, size, process.
+/// A line of the list; without an event, its heading. What there is no room for goes: asset, process id, size, process,
+/// number.
 fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'static> {
     let theme = app.theme;
     let (wider, wide, sized, middle) = (width >= 140, width >= 110, width >= 96, width >= 60);
     let (op, process) = if wide { (16, 13) } else { (12, 11) };
-    let tail = if sized { 19 } else { 9 };
-    let tail = if middle { tail } else { 0 };
     let Some((event, marked, times)) = event else {
         let dim = theme.dim();
-        let mut cells = Cells::new(width, theme).right("#", 9, dim).left(" time", 11, dim);
+        let mut cells = Cells::new(width, theme);
+        cells = if middle { cells.right("#", 9, dim).left(" time", 11, dim) } else { cells.left(" time", 7, dim) };
         if wide {
             cells = cells.right("pid", 6, dim);
         }
         if middle {
             cells = cells.left(" process", process, dim);
         }
-        cells = cells.left(" op", op, dim).left("", 5, dim);
+        cells = cells.left(" op", op, dim).left("", if middle { 5 } else { 4 }, dim);
         if wider {
             cells = cells.left("asset", 12, dim);
         }
+        let tail = if sized { 19 } else { 0 };
         let room = cells.room().saturating_sub(tail);
         cells = cells.left("object", room, dim);
         if sized {
-            cells = cells.right("bytes", 10, dim);
+            cells = cells.right("bytes", 10, dim).left(" result", 9, dim);
         }
-        return cells.left(" result", 9, dim).line();
+        return cells.line();
     };
     let told = event.verbs.0 != 0;
     let base = if told { theme.text() } else { theme.dim() };
@@ -246,11 +248,12 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'s
         (false, true) => theme.sign("▸", ">"),
         (false, false) => " ",
     };
-    let mut cells = Cells::new(width, theme).text(mark, theme.warn()).right(&count(event.seq), 8, base).left(
-        &format!(" {}", time(event.time_ns)),
-        11,
-        base,
-    );
+    let mut cells = Cells::new(width, theme).text(mark, theme.warn());
+    cells = if middle {
+        cells.right(&count(event.seq), 8, base).left(&format!(" {}", time(event.time_ns)), 11, base)
+    } else {
+        cells.left(&clock(event.time_ns), 6, base)
+    };
     if wide {
         cells = cells.right(&event.pid.to_string(), 6, theme.dim());
     }
@@ -262,7 +265,7 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'s
         .left(&format!(" {}", event.op), op, if told { theme.bright() } else { theme.text() })
         .text(" ", base)
         .left(&marks(app, event.verbs), 2, verb.map_or(base, |verb| theme.verb(verb)))
-        .left(answer, 2, theme.answered(event.decision));
+        .left(answer, if middle { 2 } else { 1 }, theme.answered(event.decision));
     if wider {
         cells = cells.left(&event.asset, 12, base);
     }
@@ -272,18 +275,24 @@ fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'s
     if times > 1 {
         cells = cells.text(&format!("{}{} ", theme.sign("×", "x"), count(times)), theme.warn());
     }
-    let room = cells.room().saturating_sub(tail);
-    cells = cells.left(what, room, if told { theme.text() } else { base });
-    if sized {
-        let size = if event.bytes == 0 { theme.sign("·", ".").to_owned() } else { count(event.bytes) };
-        cells = cells.right(&size, 10, theme.dim());
-    }
     let result = match (event.decision, event.error) {
         (_, Some(error)) => error,
         (Decision::Allowed, None) => "",
         (other, None) => decision(other),
     };
-    cells.left(&format!(" {result}"), 9, theme.answered(event.decision)).line()
+    // Where room is dear, a result has a place only where there is something to say.
+    let tail = match (sized, middle) {
+        (true, _) => 19,
+        (false, true) if !result.is_empty() => result.len() + 1,
+        _ => 0,
+    };
+    let room = cells.room().saturating_sub(tail);
+    cells = cells.left(&cut_middle(what, room, theme), room, if told { theme.text() } else { base });
+    if sized {
+        let size = if event.bytes == 0 { theme.sign("·", ".").to_owned() } else { count(event.bytes) };
+        cells = cells.right(&size, 10, theme.dim());
+    }
+    cells.rest(&format!(" {result}"), theme.answered(event.decision)).line()
 }
 
 /// An event on a short line.
@@ -296,7 +305,7 @@ pub(super) fn brief(app: &App, event: &Event, width: u16) -> Line<'static> {
         .left(event.op, 12, theme.text())
         .left(&format!(" {}", event.process), 12, theme.dim())
         .text(" ", theme.dim())
-        .rest(if event.object.is_empty() { &event.detail } else { &event.object }, theme.text())
+        .end(if event.object.is_empty() { &event.detail } else { &event.object }, theme.text())
         .line()
 }
 
@@ -356,6 +365,11 @@ fn fields(app: &mut App) -> Vec<Value> {
             Vec::new()
         }
     }
+}
+
+/// Whether something of the event at the moment is masked.
+pub(in super::super) fn is_masked(app: &mut App) -> bool {
+    fields(app).iter().any(|value| !app.redactor.masked(&value.bytes).is_empty())
 }
 
 fn detail(app: &mut App, buf: &mut Buffer, area: Rect) {

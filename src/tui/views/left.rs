@@ -1,13 +1,16 @@
-//! What is left of a file: the copy that the recording keeps, against what was planted there. Of the system's own files
-//! below the layer the recording has no copy, and says so.
+//! What is left of a file: the copy that the recording keeps, against what was planted there, or against the copy of
+//! what was there before. Where the recording has none, it says so.
 
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use belljar_sandbox::event::LayerChange;
+use data_encoding::BASE64;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::Line as Text;
+use serde::Deserialize;
 use similar::{ChangeTag, TextDiff};
 
 use super::super::app::App;
@@ -18,6 +21,8 @@ use crate::recording::left;
 
 /// Most bytes of a file compared.
 const READ: u64 = 256 << 10;
+/// Most bytes read of the layer's list.
+const LIST: u64 = 16 << 20;
 /// Longest time that a comparison may take: after that it is coarser.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Lines around what differs.
@@ -34,8 +39,15 @@ pub(in super::super) struct Piece {
     text: String,
 }
 
-/// What is left of one file, by the row that told it.
-pub(in super::super) type Left = (u64, Rc<Vec<Piece>>);
+/// What is left of one file.
+pub(in super::super) struct Left {
+    /// The row that told it.
+    row: u64,
+    /// Its lines.
+    pub(in super::super) pieces: Rc<Vec<Piece>>,
+    /// What it is held against.
+    against: &'static str,
+}
 
 fn piece(sign: char, text: impl Into<String>) -> Piece {
     Piece { sign, text: text.into() }
@@ -45,37 +57,73 @@ fn piece(sign: char, text: impl Into<String>) -> Piece {
 pub(in super::super) fn pieces(app: &mut App) -> Rc<Vec<Piece>> {
     let Some(Entry::File(at)) = app.entry() else { return Rc::default() };
     let Some(file) = app.known.files.get(at) else { return Rc::default() };
-    let (Some((_, size)), row, name) = (file.left, file.left_row, file.object.name.clone()) else {
+    let (Some((change, size)), row, name) = (file.left, file.left_row, file.object.name.clone()) else {
         return Rc::default();
     };
-    if let Some((_, pieces)) = app.left.as_ref().filter(|(known, _)| *known == row) {
-        return Rc::clone(pieces);
+    if let Some(left) = app.left.as_ref().filter(|left| left.row == row) {
+        return Rc::clone(&left.pieces);
     }
+    let earlier = match app.below.get(&*name) {
+        Some(planted) => Some(planted.clone()),
+        None if change == LayerChange::Created => None,
+        None => earlier(app.recording.dir(), &name),
+    };
+    let against = match (app.below.contains_key(&*name), &earlier, change) {
+        (true, ..) => "against what was planted there",
+        (false, Some(_), _) => "against what was there before",
+        (false, None, LayerChange::Created) => "",
+        (false, None, _) => "what was there before is not recorded",
+    };
     let hash = app.recording.row(row, |record| String::from_utf8_lossy(record.detail).into_owned());
     let pieces = match hash {
-        Ok(hash) => Rc::new(compare(app, &name, &hash.unwrap_or_default(), size)),
-        Err(error) => Rc::new(vec![piece('!', crate::redact::plain(error.to_string().as_bytes()))]),
+        // Of what was deleted nothing is left, and that is known.
+        Ok(_) if change == LayerChange::Deleted && earlier.is_some() => compare(app, earlier.as_deref(), &[], 0),
+        Ok(hash) => match copy(app.recording.dir(), &hash.unwrap_or_default()) {
+            Some(now) => compare(app, earlier.as_deref(), &now, size),
+            None => vec![piece('!', "the recording has no copy of what is left")],
+        },
+        Err(error) => vec![piece('!', crate::redact::plain(error.to_string().as_bytes()))],
     };
-    app.left = Some((row, Rc::clone(&pieces)));
+    let pieces = Rc::new(pieces);
+    app.left = Some(Left { row, pieces: Rc::clone(&pieces), against });
     pieces
 }
 
-fn compare(app: &App, name: &[u8], hash: &str, size: u64) -> Vec<Piece> {
-    let below = app.below.get(name);
+/// A copy that the recording has, up to a size.
+fn copy(dir: &Path, hash: &str) -> Option<Vec<u8>> {
     // The name of a copy is its hash, and nothing else.
     let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let now = is_hash.then(|| read(&app.recording.dir().join("layer/files").join(hash))).flatten();
-    let Some(now) = now else {
-        return vec![piece('!', "the recording has no copy of what is left")];
-    };
+    is_hash.then(|| read(&dir.join("layer/files").join(hash), READ)).flatten()
+}
+
+/// What the layer's list says of one path.
+#[derive(Deserialize)]
+struct Line {
+    path: String,
+    path_base64: Option<String>,
+    before_sha256: Option<String>,
+}
+
+/// What was at this path before, where the recording has a copy of it.
+fn earlier(dir: &Path, name: &[u8]) -> Option<Vec<u8>> {
+    let list = read(&dir.join("layer/layer.jsonl"), LIST)?;
+    // Few lines say so: only those are taken apart.
+    let says = |line: &&[u8]| memchr::memmem::find(line, b"before_sha256").is_some();
+    let lines = list.split(|byte| *byte == b'\n').filter(says);
+    let line =
+        lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok()).find(|line| match &line.path_base64 {
+            Some(path) => BASE64.decode(path.as_bytes()).is_ok_and(|path| path == name),
+            None => line.path.as_bytes() == name,
+        })?;
+    copy(dir, &line.before_sha256?)
+}
+
+fn compare(app: &App, below: Option<&[u8]>, now: &[u8], size: u64) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if now.len() as u64 >= READ && size > READ {
         pieces.push(piece('!', format!("only its first {} are compared", bytes(READ))));
     }
-    let (before, now) = match below {
-        Some(before) => (before.get(..READ as usize).unwrap_or(before), now.as_slice()),
-        None => (&[][..], now.as_slice()),
-    };
+    let before = below.map_or(&[][..], |before| before.get(..READ as usize).unwrap_or(before));
     if memchr::memchr(0, before).is_some() || memchr::memchr(0, now).is_some() {
         let same = before.iter().zip(now).take_while(|(a, b)| a == b).count();
         pieces.push(piece(
@@ -106,18 +154,18 @@ fn compare(app: &App, name: &[u8], hash: &str, size: u64) -> Vec<Piece> {
         }
     }
     if pieces.is_empty() {
-        pieces.push(piece(' ', "its contents are what was planted"));
+        pieces.push(piece(' ', "its contents are what they were"));
     }
     pieces
 }
 
-fn read(path: &Path) -> Option<Vec<u8>> {
+fn read(path: &Path, limit: u64) -> Option<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     // A bundle is anybody's: what lies there may be no file.
     let file =
         std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).and_then(|_| std::fs::File::open(path).ok());
-    file?.take(READ).read_to_end(&mut bytes).ok()?;
+    file?.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -135,14 +183,10 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect) {
     };
     let title = format!("What is left {} {}", theme.sign("·", "-"), app.show(&file.object.name, 200));
     let right = format!("{}, {}", left(change), bytes(size));
-    let against = match app.below.contains_key(&*file.object.name) {
-        true => "against what was planted there",
-        false if change == belljar_sandbox::event::LayerChange::Created => "",
-        false => "what was there before is not recorded",
-    };
+    let against = app.left.as_ref().map_or("", |left| left.against);
     let inner = panel(buf, area, theme, focus, [&title, &right, against]);
     list(app, buf, inner, 1, pieces.len(), focus, None, |app, at, width| {
-        let Some(piece) = pieces.get(at) else { return Line::default() };
+        let Some(piece) = pieces.get(at) else { return Text::default() };
         let style = match piece.sign {
             '+' => app.theme.good(),
             '-' | '!' => app.theme.bad(),

@@ -35,6 +35,11 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     }
 }
 
+/// How many processes have a line of their own.
+fn shown(app: &App, view: View) -> usize {
+    app.entries.of(view).iter().filter(|entry| matches!(entry, Entry::Process(_))).count()
+}
+
 /// The title of a view's list, and its counts.
 fn titles(app: &App, view: View) -> (String, String) {
     let known = &app.known;
@@ -58,10 +63,13 @@ fn titles(app: &App, view: View) -> (String, String) {
         View::Files => ("Files", format!("{}{more}", count(known.files.len() as u64))),
         View::Processes => {
             let alive = known.processes.iter().filter(|one| one.process.ended.is_none()).count();
-            (
-                "Processes",
-                format!("{} {} {alive} not ended", count(known.processes.len() as u64), app.theme.sign("·", "-")),
-            )
+            let dot = app.theme.sign("·", "-");
+            let mut right = format!("{} {dot} {alive} not ended", count(known.processes.len() as u64));
+            let folded = known.processes.len() - shown(app, View::Processes);
+            if folded > 0 {
+                right.push_str(&format!(" {dot} {} folded", count(folded as u64)));
+            }
+            ("Processes", right)
         }
         View::Findings => {
             ("Findings", format!("{} {} {declared} declared", known.findings.len(), app.theme.sign("·", "-")))
@@ -80,12 +88,16 @@ fn split(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
         }
         _ => "",
     };
-    let nothing = app.view == View::Files && app.pane == 0 && left::pieces(app).is_empty();
+    let rows = app.entries.of(app.view).len();
+    let nothing = rows == 0 || app.view == View::Files && app.pane == 0 && left::pieces(app).is_empty();
+    // Few rows leave more to what belongs to them: four lines are box, heading and one to spare.
+    let spare = area.height.saturating_sub(u16::try_from(rows + 4).unwrap_or(u16::MAX));
     let below = match (app.zoom, app.pane, room) {
         _ if nothing => 0,
         (true, 0, _) | (false, _, Room::List) if app.pane == 0 => 0,
         (true, _, _) | (_, _, Room::List) => area.height,
-        _ => (area.height * 2 / 5).max(5),
+        _ if app.view == View::Files => (area.height * 2 / 5).max(5),
+        _ => (area.height * 2 / 5).max(spare.min(area.height * 3 / 4)).max(5),
     };
     let top = Rect { height: area.height - below, ..area };
     if top.height > 0 {
@@ -162,5 +174,22 @@ fn list(
             put(buf, area, row as u16, &line);
         }
     }
+    scroll_bar(app, buf, area, state.top as u64, len as u64);
     app.spots.push((area, Spot::List(pane)));
+}
+
+/// Shows on the border which part of a longer list is in sight.
+fn scroll_bar(app: &App, buf: &mut Buffer, area: Rect, top: u64, len: u64) {
+    let height = u64::from(area.height);
+    if len <= height || height < 2 {
+        return;
+    }
+    let thumb = (u128::from(height) * u128::from(height) / u128::from(len)).max(1) as u64;
+    let free = u128::from(height - thumb);
+    let from = (u128::from(top) * free).div_ceil(u128::from(len - height)).min(free) as u16;
+    for row in from..from + thumb as u16 {
+        if area.right() < buf.area.right() {
+            buf.set_string(area.right(), area.y + row, app.theme.sign("┃", "="), app.theme.text());
+        }
+    }
 }

@@ -5,9 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::super::app::App;
+use super::super::action::Action;
+use super::super::app::{App, View};
+use super::super::entries::Entry;
 use super::super::frame::Room;
-use super::super::text::{Cells, bytes, count, panel, put, put_selected, short, time};
+use super::super::text::{Cells, bytes, count, panel, put, put_selected, short, time, wrap};
 use super::{events, list, rows, terminal};
 use crate::analysis::verdict::{Coverage, Status, judge};
 use crate::bundle::State;
@@ -38,9 +40,11 @@ pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
     }
     let full = room == Room::Full;
     let first = if full { (area.height * 2 / 5).max(8) } else { area.height / 2 };
-    let second = if full { (area.height - first) / 2 } else { area.height - first };
+    // All eight verbs and a box around them, before anything that is told elsewhere.
+    let second = if full { ((area.height - first) / 2).max(10) } else { area.height - first };
     let third = area.height - first - second;
-    let half = area.width * 3 / 5;
+    // Assets need no more; findings have sentences.
+    let half = (area.width * 3 / 5).min(84);
     assets(app, buf, Rect { height: first, width: half, ..area });
     findings(app, buf, Rect { height: first, x: area.x + half, width: area.width - half, ..area });
     let y = area.y + first;
@@ -99,17 +103,24 @@ fn summary(app: &App) -> [(&'static str, String); 3] {
         .collect();
     let tries: u64 = known.peers.iter().map(|peer| peer.tries).sum();
     let told = known.peers.iter().filter(|peer| peer.client > 0).count();
+    let mut procs = format!("{} in all", count(known.processes.len() as u64));
+    if !processes.is_empty() {
+        procs.push_str(&format!("; with client data: {}", processes.join(", ")));
+    }
+    // What is a violation first: the line is short.
+    let judged = verdicts(app);
+    let group = |wanted: Status, sign: &str| {
+        let verbs: Vec<&str> =
+            judged.iter().filter(|(_, status)| *status == wanted).map(|(verb, _)| verb.name()).collect();
+        if verbs.is_empty() { String::new() } else { format!("{sign} {}  ", verbs.join(" ")) }
+    };
+    let bad = group(Status::Violation, app.theme.sign("✕", "x"));
+    let unexplained = group(Status::Unexplained, if bad.is_empty() { "? unexplained:" } else { "?" });
+    let rest = if bad.is_empty() && unexplained.is_empty() { "no violation, nothing unexplained" } else { "" };
     [
-        ("procs", format!("{} in all; with client data: {}", known.processes.len(), processes.join(", "))),
+        ("procs", procs),
         ("net", format!("{} destinations, {} tries, {told} with client data", known.peers.len(), count(tries))),
-        (
-            "verdict",
-            verdicts(app)
-                .into_iter()
-                .map(|(verb, status)| format!("{verb} {}", status.name()))
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
+        ("verdict", format!("{bad}{unexplained}{rest}")),
     ]
 }
 
@@ -151,22 +162,36 @@ fn verdict(app: &App, buf: &mut Buffer, area: Rect) {
     }
 }
 
+/// The tree as it stands in its own view; where it has no room, those with client data and those that live before all
+/// others.
 fn processes(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.theme;
-    let alive = app.known.processes.iter().filter(|one| one.process.ended.is_none()).count();
-    let right = if app.alive() { format!("{alive} alive") } else { count(app.known.processes.len() as u64) };
+    let all = &app.known.processes;
+    let alive = all.iter().filter(|one| one.process.ended.is_none()).count();
+    let right = if app.alive() { format!("{alive} alive") } else { count(all.len() as u64) };
     let inner = panel(buf, area, theme, false, ["Processes", &right, ""]);
-    for (row, one) in app.known.processes.iter().take(usize::from(inner.height)).enumerate() {
-        let indent = "  ".repeat(usize::from(one.depth).min(5));
-        let name = format!(" {indent}{} {}", app.show(one.process.name(), 60), one.process.pid);
-        let style = if one.client > 0 { theme.text() } else { theme.dim() };
-        let room = usize::from(inner.width).saturating_sub(13);
-        let line = Cells::new(inner.width, theme)
-            .left(&name, room, style)
-            .left(&rows::marks(app, one.verbs), 6, one.verbs.iter().last().map_or(style, |verb| theme.verb(verb)))
-            .right(&short(one.events), 6, theme.dim())
-            .line();
-        put(buf, inner, row as u16, &line);
+    let height = usize::from(inner.height);
+    let rows = app.entries.of(View::Processes);
+    let weight = |entry: &Entry| match *entry {
+        Entry::Process(at) => all.get(at).map_or(2_u8, |one| match (one.client, one.process.ended) {
+            (1.., _) => 0,
+            (0, None) => 1,
+            (0, _) => 2,
+        }),
+        _ => 2,
+    };
+    let mut shown: Vec<(u8, usize)> = rows.iter().enumerate().map(|(n, entry)| (weight(entry), n)).collect();
+    let left = if shown.len() > height { shown.len() + 1 - height } else { 0 };
+    if left > 0 {
+        shown.sort_unstable();
+        shown.truncate(height.saturating_sub(1));
+        shown.sort_unstable_by_key(|(_, n)| *n);
+        let more = format!(" {left} more: {} shows all", app.key(Action::Processes));
+        let line = Cells::new(inner.width, theme).rest(&more, theme.dim()).line();
+        put(buf, inner, height.saturating_sub(1) as u16, &line);
+    }
+    for (row, entry) in shown.iter().filter_map(|(_, n)| rows.get(*n)).take(height).enumerate() {
+        put(buf, inner, row as u16, &rows::process_brief(app, *entry, inner.width));
     }
 }
 
@@ -211,15 +236,29 @@ fn coverage(app: &App, buf: &mut Buffer, area: Rect) {
     if let Some(coverage) = coverage {
         lines.push(("read", format!("{} of {} connections", coverage.decrypted, coverage.connections), theme.text()));
     }
+    let mut told = |sign: &'static str, text: &str, style: Style| {
+        for (n, line) in wrap(text, usize::from(inner.width).saturating_sub(4)).into_iter().enumerate() {
+            lines.push(("", format!(" {} {line}", if n == 0 { sign } else { " " }), style));
+        }
+    };
     for text in blind {
-        lines.push(("blind", app.shown(text), theme.warn()));
+        told(theme.sign("⚠", "!"), &app.shown(text), theme.warn());
     }
-    if let Some(live) = &app.live {
-        lines.extend(live.notes().into_iter().map(|note| ("note", note, theme.dim())));
+    for note in app.live.iter().flat_map(|live| live.notes()) {
+        told(theme.sign("·", "-"), &note, theme.dim());
     }
-    for (row, (label, text, style)) in lines.iter().take(usize::from(inner.height)).enumerate() {
-        let line = Cells::new(inner.width, theme).left(&format!(" {label}"), 10, theme.dim()).rest(text, *style).line();
-        put(buf, inner, row as u16, &line);
+    let height = usize::from(inner.height);
+    if lines.len() > height && height > 1 {
+        let more = format!(" {} more lines in the report", lines.len() + 1 - height);
+        lines.truncate(height - 1);
+        lines.push(("", more, theme.dim()));
+    }
+    for (row, (label, text, style)) in lines.iter().take(height).enumerate() {
+        let mut cells = Cells::new(inner.width, theme);
+        if !label.is_empty() {
+            cells = cells.left(&format!(" {label}"), 10, theme.dim());
+        }
+        put(buf, inner, row as u16, &cells.rest(text, *style).line());
     }
 }
 

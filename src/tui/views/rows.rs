@@ -6,11 +6,11 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use super::super::app::{App, View};
-use super::super::entries::{Entry, directory};
-use super::super::text::{Cells, bytes, clock, count, panel, short, time};
+use super::super::entries::Entry;
+use super::super::text::{Cells, bytes, clock, count, cut, cut_middle, panel, short, time};
 use super::list;
 use crate::analysis::finding::{Confidence, Ending, Finding, Link, Severity};
-use crate::recording::left;
+use crate::recording::{directory, left};
 use crate::store::{Verb, Verbs};
 
 /// What stands above the columns.
@@ -19,69 +19,52 @@ pub(super) fn heading(app: &App, view: View, width: u16) -> Option<Line<'static>
     let cells = Cells::new(width, theme);
     Some(match view {
         View::Overview => {
-            asset_columns(cells, ["asset", "class", "collect", "store", "transmit", "refused"], [dim; 6], width)
+            let short =
+                ["asset", "class", theme.mark(Verb::Collect), theme.mark(Verb::Store), theme.mark(Verb::Transmit)];
+            let [asset, class, collect, store, transmit] =
+                if width >= 46 { ["asset", "class", "collect", "store", "transmit"] } else { short };
+            let refused = if width >= 46 { "refused" } else { theme.sign("✕", "x") };
+            asset_columns(cells, [asset, class, collect, store, transmit, refused], [dim; 6], width)
         }
         View::Network => {
-            let cells =
-                cells.left("  destination", destination(width), dim).right("tries", 7, dim).right("sent", 11, dim);
-            cells
-                .right("received", 11, dim)
-                .right("client", 8, dim)
-                .text("  ", dim)
-                .left("verbs", 9, dim)
-                .rest("spoken", dim)
-                .line()
+            let texts = ["  destination", "tries", "sent", "received", "client", "verbs", "spoken"].map(str::to_owned);
+            peer_columns(cells, width, texts, [dim; 7])
         }
         View::Files => {
-            let cells = cells.left("  file", file(width), dim).right("reads", 8, dim).right("read", 11, dim);
-            cells
-                .right("writes", 8, dim)
-                .right("written", 11, dim)
-                .text("  ", dim)
-                .left("left", 8, dim)
-                .left("verbs", 6, dim)
-                .rest("assets", dim)
-                .line()
+            let texts = ["  file", "left", "verbs", "reads", "read", "writes", "written", "assets"].map(str::to_owned);
+            file_columns(cells, width, texts, [dim; 8])
         }
         View::Processes => {
-            let cells = cells.left(" process", process(width), dim).right("pid", 7, dim).right("events", 10, dim);
-            cells
-                .right("client", 8, dim)
-                .right("refused", 8, dim)
-                .text("  ", dim)
-                .left("verbs", 9, dim)
-                .left("ended", 8, dim)
-                .rest("lifetime", dim)
-                .line()
+            let texts = [" process", "pid", "events", "client", "refused", "verbs", "ended", "lifetime"];
+            process_columns(cells, width, texts.map(str::to_owned), [dim; 8])
         }
         _ => return None,
     })
 }
 
 fn destination(width: u16) -> usize {
-    (usize::from(width) * 2 / 5).max(20)
+    (usize::from(width) * 2 / 5).clamp(20, 56)
 }
 
 fn file(width: u16) -> usize {
-    (usize::from(width) * 2 / 5).max(20)
+    (usize::from(width) * 2 / 5).clamp(20, 64)
 }
 
 fn process(width: u16) -> usize {
-    (usize::from(width) / 3).max(18)
+    (usize::from(width) / 3).clamp(18, 44)
 }
 
 fn asset_columns(cells: Cells, texts: [&str; 6], styles: [Style; 6], width: u16) -> Line<'static> {
     let [name, class, collect, store, transmit, refused] = texts;
     let class_width = if width > 60 { 11 } else { 0 };
-    let name_width = usize::from(width).saturating_sub(class_width + 9 + 8 + 10 + 9).clamp(10, 34);
-    cells
-        .left(&format!(" {name}"), name_width, styles[0])
-        .left(class, class_width, styles[1])
-        .right(collect, 9, styles[2])
-        .right(store, 8, styles[3])
-        .right(transmit, 10, styles[4])
-        .right(refused, 9, styles[5])
-        .line()
+    let numbers = if width >= 46 { [9, 8, 10, 9] } else { [7, 7, 7, 7] };
+    let used = class_width + numbers.iter().sum::<usize>();
+    let name_width = usize::from(width).saturating_sub(used + 1).clamp(8, 34);
+    let mut cells = cells.left(&format!(" {name}"), name_width, styles[0]).left(class, class_width, styles[1]);
+    for ((text, width), style) in [collect, store, transmit, refused].into_iter().zip(numbers).zip(&styles[2..]) {
+        cells = cells.right(text, width, *style);
+    }
+    cells.line()
 }
 
 /// The shapes of verbs.
@@ -118,6 +101,7 @@ pub(super) fn line(app: &App, entry: Entry, width: u16) -> Line<'static> {
             None => Line::default(),
         },
         Entry::Process(at) => process_line(app, at, width),
+        Entry::Repeats(fold, open) => repeats_line(app, fold, open, width),
         Entry::Dir(first, len, open) => {
             let name = app.known.files.get(first).map_or(&[][..], |file| directory(&file.object.name));
             let name = if name.is_empty() { "(no directory)".to_owned() } else { app.show(name, 200) };
@@ -196,19 +180,26 @@ pub(super) fn finding(app: &App, finding: &Finding, width: u16) -> Line<'static>
     let (weight, style) = severity(app, finding);
     let (end, end_style) = ending(app, finding);
     let event = finding.chain.last().map_or(0, |item| item.event);
-    let tail = if width >= 70 { 34 } else { 0 };
-    let weigh = if tail > 0 { 12 } else { 3 };
+    // The title before everything else: words give way to their signs.
+    let (weigh, tail) = match width {
+        100.. => (12, 34),
+        60.. => (3, 22),
+        _ => (3, 2),
+    };
     let title = usize::from(width).saturating_sub(tail + weigh + 2);
     let mut cells = Cells::new(width, theme)
         .left(weight.get(..weigh.min(weight.len())).unwrap_or(weight), weigh, style)
         .left(theme.mark(finding.verb), 2, theme.verb(finding.verb))
         .left(&app.shown(&finding.title), title, theme.text());
-    if tail > 0 {
-        cells = cells
-            .text("  ", theme.dim())
-            .left(finding.confidence.name(), 10, theme.dim())
-            .left(end, 11, end_style)
-            .right(&format!("#{}", count(event)), 10, theme.dim());
+    if width >= 100 {
+        cells = cells.text("  ", theme.dim()).left(finding.confidence.name(), 10, theme.dim());
+    } else {
+        cells = cells.text(" ", theme.dim());
+    }
+    if width >= 60 {
+        cells = cells.left(end, 11, end_style).right(&format!("#{}", count(event)), 10, theme.dim());
+    } else {
+        cells = cells.rest(end.split(' ').next().unwrap_or_default(), end_style);
     }
     cells.line()
 }
@@ -238,25 +229,38 @@ fn way(app: &App, finding: &Finding, width: u16) -> Line<'static> {
     } else {
         format!(" as {}", app.shown(&finding.encodings.join("+")))
     };
-    let verb = format!("{} {}", theme.mark(finding.verb), finding.verb);
-    let tail = 11;
+    let narrow = width < 60;
+    let verb = if narrow {
+        theme.mark(finding.verb).to_owned()
+    } else {
+        format!("{} {}", theme.mark(finding.verb), finding.verb)
+    };
+    let tail = if narrow { 2 } else { 11 };
+    let end = if narrow { end.split(' ').next().unwrap_or_default() } else { end };
     let mut cells = Cells::new(width, theme)
         .text(theme.sign("  ┗", "  `"), theme.dim())
         .text(arrow, theme.verb(finding.verb))
-        .left(&format!(" {who}"), if width >= 100 { 22 } else { 14 }, theme.text())
-        .text(arrow, theme.verb(finding.verb));
-    cells = cells.text(" ", theme.text()).left(&verb, 13, theme.verb(finding.verb));
-    let room = cells.room().saturating_sub(tail);
-    cells.left(&format!("{to}{through}"), room, theme.text()).left(end, tail, end_style).line()
+        .left(&format!(" {who}"), if width >= 100 { 22 } else { 14 }, theme.text());
+    if !narrow {
+        cells = cells.text(arrow, theme.verb(finding.verb));
+    }
+    cells = cells.text(" ", theme.text()).left(&verb, if narrow { 2 } else { 13 }, theme.verb(finding.verb));
+    let room = cells.room().saturating_sub(tail + 1);
+    let to = cut_middle(&format!("{to}{through}"), room, theme);
+    cells.left(&to, room, theme.text()).text(" ", theme.text()).left(end, tail, end_style).line()
+}
+
+/// What stands before the name of a process, by its depth and the open folds around it.
+fn branch(app: &App, depth: usize) -> String {
+    let depth = depth.min(12);
+    if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), app.theme.sign("└ ", "` ")) } else { String::new() }
 }
 
 fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let theme = app.theme;
     let Some(one) = app.known.processes.get(at) else { return Line::default() };
     let name = app.show(one.process.name(), 80);
-    let depth = usize::from(one.depth).min(12);
-    let branch =
-        if depth > 0 { format!("{}{}", "  ".repeat(depth - 1), theme.sign("└ ", "` ")) } else { String::new() };
+    let branch = branch(app, usize::from(one.depth) + usize::from(one.within));
     let ended = match one.process.ended {
         None => theme.sign("●", "*").to_owned(),
         Some((_, None)) => "ended".to_owned(),
@@ -265,23 +269,104 @@ fn process_line(app: &App, at: usize, width: u16) -> Line<'static> {
             signal => format!("sig {signal}"),
         },
     };
-    let mut cells = Cells::new(width, theme)
-        .left(&format!(" {branch}{name}"), process(width), if one.client > 0 { theme.bright() } else { theme.text() })
-        .right(&one.process.pid.to_string(), 7, theme.dim())
-        .right(&count(one.events), 10, theme.text())
-        .right(&count(one.client), 8, if one.client > 0 { theme.text() } else { theme.dim() })
-        .right(&count(one.denied), 8, if one.denied > 0 { theme.bad() } else { theme.dim() })
-        .text("  ", theme.text())
-        .left(&marks(app, one.verbs), 9, gravest(app, one.verbs))
-        .left(&ended, 8, theme.dim());
-    let room = cells.room();
-    if room >= 8 {
-        cells = cells.rest(
-            &lifetime(app, one.process.started_ns, one.process.ended.map(|(end, _)| end), room),
-            theme.border(true),
-        );
+    let counts = [one.events, one.client, one.denied];
+    let style = if one.client > 0 { theme.bright() } else { theme.text() };
+    let life = (one.process.started_ns, one.process.ended.map(|(end, _)| end));
+    let names = [format!(" {branch}{name}"), one.process.pid.to_string(), ended];
+    process_cells(app, width, names, style, counts, one.verbs, life)
+}
+
+/// Processes that are told in one line: how many, what they did in sum, how they ended, from the first to the last.
+fn repeats_line(app: &App, fold: usize, open: bool, width: u16) -> Line<'static> {
+    let theme = app.theme;
+    let Some(fold) = app.known.repeats.get(fold) else { return Line::default() };
+    let Some(first) = app.known.processes.get(fold.range.start) else { return Line::default() };
+    let branch = branch(app, usize::from(first.depth) + usize::from(first.within.saturating_sub(1)));
+    let sign = if open { theme.sign("▾", "v") } else { theme.sign("▸", ">") };
+    let below = match fold.range.len().saturating_sub(fold.count) {
+        0 => String::new(),
+        below => format!(" +{} below", count(below as u64)),
+    };
+    let many = format!("{}{}{below}", theme.sign("×", "x"), count(fold.count as u64));
+    let ended = match fold.failed {
+        0 => "exit 0".to_owned(),
+        failed => format!("{} failed", short(failed as u64)),
+    };
+    // The name gives way to the numbers.
+    let room = process(width).saturating_sub(branch.chars().count() + many.len() + 5);
+    let name = cut(&app.show(first.process.name(), 80), room.max(4), theme);
+    let names = [format!(" {branch}{sign} {name} {many}"), String::new(), ended];
+    let life = (fold.started_ns, Some(fold.ended_ns));
+    process_cells(app, width, names, theme.dim(), [fold.events, 0, fold.denied], Verbs::default(), life)
+}
+
+/// A process, or those that are told in one line, in little room.
+pub(super) fn process_brief(app: &App, entry: Entry, width: u16) -> Line<'static> {
+    let theme = app.theme;
+    let at = match entry {
+        Entry::Process(at) => Some(at),
+        Entry::Repeats(fold, _) => app.known.repeats.get(fold).map(|fold| fold.range.start),
+        _ => None,
+    };
+    let Some(one) = at.and_then(|at| app.known.processes.get(at)) else { return Line::default() };
+    let indent = "  ".repeat(usize::from(one.depth).min(5));
+    let name = app.show(one.process.name(), 60);
+    let (name, verbs, events) = match entry {
+        Entry::Repeats(fold, _) => {
+            let (many, events) = app.known.repeats.get(fold).map_or((0, 0), |fold| (fold.count, fold.events));
+            let times = theme.sign("×", "x");
+            (format!(" {indent}{name} {times}{}", count(many as u64)), Verbs::default(), events)
+        }
+        _ => (format!(" {indent}{name} {}", one.process.pid), one.verbs, one.events),
+    };
+    let style = if verbs.0 != 0 { theme.text() } else { theme.dim() };
+    Cells::new(width, theme)
+        .left(&name, usize::from(width).saturating_sub(13), style)
+        .left(&marks(app, verbs), 6, verbs.iter().last().map_or(style, |verb| theme.verb(verb)))
+        .right(&short(events), 6, theme.dim())
+        .line()
+}
+
+/// What there is no room for goes: the process id and what was refused.
+fn process_columns(cells: Cells, width: u16, texts: [String; 8], styles: [Style; 8]) -> Line<'static> {
+    let narrow = width < 60;
+    let name = if narrow { usize::from(width).saturating_sub(8 + 8 + 8).max(8) } else { process(width) };
+    let mut cells = cells.left(&texts[0], name, styles[0]);
+    if !narrow {
+        cells = cells.right(&texts[1], 7, styles[1]);
     }
-    cells.line()
+    cells = cells.right(&texts[2], if narrow { 8 } else { 9 }, styles[2]);
+    if !narrow {
+        cells = cells.right(&texts[3], 8, styles[3]).right(&texts[4], 8, styles[4]);
+    }
+    cells = cells.text("  ", styles[0]).left(&texts[5], if narrow { 6 } else { 8 }, styles[5]);
+    cells.left(&texts[6], if narrow { 8 } else { 10 }, styles[6]).rest(&texts[7], styles[7]).line()
+}
+
+/// The columns that are left for a process's bar.
+fn bar_room(width: u16) -> usize {
+    let room = usize::from(width).saturating_sub(process(width) + 7 + 9 + 8 + 8 + 2 + 8 + 10);
+    if room >= 8 { room } else { 0 }
+}
+
+/// The same of a process and of those that are told in one line.
+fn process_cells(
+    app: &App,
+    width: u16,
+    [name, pid, ended]: [String; 3],
+    style: Style,
+    [events, client, denied]: [u64; 3],
+    verbs: Verbs,
+    (from, to): (u64, Option<u64>),
+) -> Line<'static> {
+    let (theme, dim) = (app.theme, app.theme.dim());
+    let bar = bar_room(width);
+    let life = if bar > 0 { lifetime(app, from, to, bar) } else { String::new() };
+    let texts = [name, pid, count(events), count(client), count(denied), marks(app, verbs), ended, life];
+    let told = if client > 0 { theme.text() } else { dim };
+    let refused = if denied > 0 { theme.bad() } else { dim };
+    let styles = [style, dim, theme.text(), told, refused, gravest(app, verbs), dim, theme.border(true)];
+    process_columns(Cells::new(width, theme), width, texts, styles)
 }
 
 /// A bar from a process's beginning to its end, of the session's time.
@@ -306,21 +391,52 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let size = |n: u64| if n == 0 { theme.sign("·", ".").to_owned() } else { bytes(n) };
     let what = one.left.map_or("", |(change, _)| left(change));
     let assets: Vec<String> = one.assets.iter().map(|asset| app.show(app.asset(asset).as_bytes(), 40)).collect();
-    Cells::new(width, theme)
-        .left(
-            &format!("    {}", app.show(name, 200)),
-            file(width),
-            if one.verbs.0 != 0 { theme.bright() } else { theme.text() },
-        )
-        .right(&number(one.reads.0), 8, theme.text())
-        .right(&size(one.reads.1), 11, theme.dim())
-        .right(&number(one.writes.0), 8, theme.text())
-        .right(&size(one.writes.1), 11, theme.dim())
-        .text("  ", theme.text())
-        .left(what, 8, theme.warn())
-        .left(&marks(app, one.verbs), 6, gravest(app, one.verbs))
-        .rest(&assets.join(" "), theme.dim())
-        .line()
+    let (text, dim) = (theme.text(), theme.dim());
+    file_columns(
+        Cells::new(width, theme),
+        width,
+        [
+            format!("    {}", app.show(name, 200)),
+            what.to_owned(),
+            marks(app, one.verbs),
+            number(one.reads.0),
+            size(one.reads.1),
+            number(one.writes.0),
+            size(one.writes.1),
+            assets.join(" "),
+        ],
+        [
+            if one.verbs.0 != 0 { theme.bright() } else { text },
+            theme.warn(),
+            gravest(app, one.verbs),
+            text,
+            dim,
+            text,
+            dim,
+            dim,
+        ],
+    )
+}
+
+/// What was done with client data and what is left come first; the sizes go where there is no room, then the counts.
+fn file_columns(cells: Cells, width: u16, texts: [String; 8], styles: [Style; 8]) -> Line<'static> {
+    let (counted, sized) = (width >= 60, width >= 100);
+    let name = if counted { file(width) } else { usize::from(width).saturating_sub(9 + 5).max(10) };
+    let mut cells = cells.left(&texts[0], name, styles[0]).text(" ", styles[7]).left(&texts[1], 8, styles[1]);
+    cells = cells.left(&texts[2], if counted { 6 } else { 5 }, styles[2]);
+    if counted {
+        cells = cells.right(&texts[3], 7, styles[3]);
+    }
+    if sized {
+        cells = cells.right(&texts[4], 11, styles[4]);
+    }
+    if counted {
+        cells = cells.right(&texts[5], 7, styles[5]);
+    }
+    if sized {
+        cells = cells.right(&texts[6], 11, styles[6]);
+    }
+    cells.text("  ", styles[7]).rest(&texts[7], styles[7]).line()
 }
 
 fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
@@ -331,22 +447,42 @@ fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
     } else {
         String::new()
     };
-    let client = if one.client > 0 { theme.bad() } else { theme.dim() };
-    Cells::new(width, theme)
-        .text("  ", theme.dim())
-        .left(
-            &app.show(&one.object.name, 200),
-            destination(width) - 2,
-            if one.client > 0 { theme.bright() } else { theme.text() },
-        )
-        .right(&count(one.tries), 7, theme.text())
-        .right(&bytes(one.sent), 11, theme.text())
-        .right(&bytes(one.received), 11, theme.dim())
-        .right(&count(one.client), 8, client)
-        .text("  ", theme.text())
-        .left(&marks(app, one.verbs), 9, gravest(app, one.verbs))
-        .rest(&format!("{}{refused}", one.protocols()), theme.dim())
-        .line()
+    let (text, dim) = (theme.text(), theme.dim());
+    let told = one.client > 0;
+    peer_columns(
+        Cells::new(width, theme),
+        width,
+        [
+            format!("  {}", app.show(&one.object.name, 200)),
+            count(one.tries),
+            bytes(one.sent),
+            bytes(one.received),
+            count(one.client),
+            marks(app, one.verbs),
+            format!("{}{refused}", one.protocols()),
+        ],
+        [
+            if told { theme.bright() } else { text },
+            text,
+            text,
+            dim,
+            if told { theme.bad() } else { dim },
+            gravest(app, one.verbs),
+            dim,
+        ],
+    )
+}
+
+/// What there is no room for goes: what was received, what was spoken.
+fn peer_columns(cells: Cells, width: u16, texts: [String; 7], styles: [Style; 7]) -> Line<'static> {
+    let narrow = width < 60;
+    let name = if narrow { usize::from(width).saturating_sub(7 + 11 + 7).max(10) } else { destination(width) };
+    let mut cells =
+        cells.left(&texts[0], name, styles[0]).right(&texts[1], 7, styles[1]).right(&texts[2], 11, styles[2]);
+    if !narrow {
+        cells = cells.right(&texts[3], 11, styles[3]).right(&texts[4], 8, styles[4]);
+    }
+    cells.text("  ", styles[6]).left(&texts[5], if narrow { 5 } else { 9 }, styles[5]).rest(&texts[6], styles[6]).line()
 }
 
 /// The chain of the selected finding.
@@ -389,14 +525,18 @@ pub(super) fn chain(app: &mut App, buf: &mut Buffer, area: Rect) {
             Link::Content => (app.theme.sign("━ content", "= content"), app.theme.text()),
             Link::Lineage => (app.theme.sign("─ lineage", "- lineage"), app.theme.dim()),
         };
-        let room = usize::from(width).saturating_sub(4 + 12 + 11 + 11);
+        let narrow = width < 60;
+        let link = if narrow { link.split(' ').next().unwrap_or_default() } else { link };
+        let ends = if narrow { [0, 8, 1] } else { [11, 12, 10] };
+        let room = usize::from(width).saturating_sub(4 + 1 + ends.iter().sum::<usize>());
         Cells::new(width, app.theme)
             .right(&(at + 1).to_string(), 3, app.theme.dim())
             .text(" ", app.theme.dim())
-            .left(&when.map(time).unwrap_or_default(), 11, app.theme.dim())
-            .left(&format!("#{}", count(item.event)), 12, app.theme.text())
-            .left(&app.shown(&item.what), room, app.theme.text())
-            .left(link, 10, style)
+            .left(&when.map(time).unwrap_or_default(), ends[0], app.theme.dim())
+            .left(&format!("#{}", count(item.event)), ends[1], app.theme.text())
+            .left(&cut_middle(&app.shown(&item.what), room, app.theme), room, app.theme.text())
+            .text(" ", style)
+            .left(link, ends[2], style)
             .line()
     });
 }
