@@ -11,7 +11,7 @@
 //! | `findings.jsonl` | findings as they were made |
 //! | `terminal.cast` | asciicast v2 |
 //! | `notes.jsonl` | the analyst's bookmarks, notes and reveals, appended |
-//! | `layer/` | `layer.jsonl`, and below `files/` what the subject left, by hash |
+//! | `layer/` | `layer.jsonl`, and below `files/` what the subject left and what was there before, by hash |
 //!
 //! Every file is only ever appended to, whole frames at a time, and rows that an event points to
 //! are written before it. So a recording that ends anywhere, for whatever reason, opens up to its

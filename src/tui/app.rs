@@ -456,7 +456,7 @@ impl App {
     }
 
     /// Takes what is known by now. The row that is selected stays the same thing, wherever in the list that stands.
-    fn learn(&mut self, known: Arc<Known>) {
+    pub(super) fn learn(&mut self, known: Arc<Known>) {
         let selected = self.entry().map(|entry| entry.key(&self.known));
         self.known = known;
         self.list_entries();

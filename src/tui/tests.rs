@@ -607,6 +607,27 @@ fn a_build_is_told_in_few_lines_that_open() {
     insta::assert_snapshot!("build-overview-120x36", text(&draw(&mut app, 120, 36)));
 }
 
+#[test]
+fn the_selected_row_stays_the_same_thing_while_more_becomes_known() {
+    let mut app = demo(DARK);
+    press(&mut app, "6jjjj");
+    let key = |app: &App| app.entry().map(|entry| entry.key(&app.known));
+    let (before, at) = (key(&app), app.lists[View::Processes as usize][0].selected);
+    // Another process, in the tree before it.
+    let mut known = (*app.known).clone();
+    let mut processes = known.processes.to_vec();
+    let mut another = processes[0].clone();
+    (another.process.key, another.depth) = (ProcessKey(9_000), 1);
+    processes.insert(1, another);
+    let mut repeats = known.repeats.to_vec();
+    for fold in &mut repeats {
+        fold.range = fold.range.start + 1..fold.range.end + 1;
+    }
+    (known.processes, known.repeats) = (Arc::new(processes), Arc::new(repeats));
+    app.learn(Arc::new(known));
+    assert_eq!((key(&app), app.lists[View::Processes as usize][0].selected), (before, at + 1));
+}
+
 /// Marks everything as client data, so that every view lists it.
 struct Everything;
 

@@ -89,8 +89,10 @@ impl Event {
         let what = if self.object.is_empty() { &self.detail } else { &self.object };
         let size = if self.bytes > 0 { format!(", {}", bytes(self.bytes)) } else { String::new() };
         let verbs = if words.is_empty() { String::new() } else { format!("{}: ", words.join(" and ")) };
-        let (time, process, op) = (time(self.time_ns), &self.process, self.op);
-        format!("#{} {time} {verbs}{process} {op} {what}{asset}{size}{end}", self.seq)
+        let (time, op) = (time(self.time_ns), self.op);
+        // What a witness found by itself nobody did.
+        let process = if self.process.is_empty() { String::new() } else { format!("{} ", self.process) };
+        format!("#{} {time} {verbs}{process}{op} {what}{asset}{size}{end}", self.seq)
     }
 
     /// What was said, for a conversation.
@@ -216,7 +218,7 @@ pub(super) fn lines(app: &mut App, buf: &mut Buffer, area: Rect, focus: bool) {
 fn columns(app: &App, width: u16, event: Option<(&Event, bool, u64)>) -> Line<'static> {
     let theme = app.theme;
     let (wider, wide, sized, middle) = (width >= 140, width >= 110, width >= 96, width >= 60);
-    let (op, process) = if wide { (16, 13) } else { (12, 11) };
+    let (op, process) = if wide { (16, 13) } else { (if middle { 14 } else { 12 }, 11) };
     let Some((event, marked, times)) = event else {
         let dim = theme.dim();
         let mut cells = Cells::new(width, theme);
