@@ -84,28 +84,57 @@ impl Redactor {
         Shown { redactor: self, bytes, limit, fragment: false, lines: true }
     }
 
+    /// One part of a whole thing that is shown in parts (the directory of a path, the name in it): a value that lies
+    /// across the parts is masked in each.
+    pub fn part(&self, whole: &[u8], part: Range<usize>) -> String {
+        let mut out = String::new();
+        let mut at = part.start;
+        for span in self.spans(whole, None) {
+            let (start, end) = (span.start.max(at), span.end.min(part.end));
+            if start < end {
+                let before = whole.get(at..start).unwrap_or_default();
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{}{}", self.text(before, usize::MAX), self.mask());
+                at = end;
+            }
+        }
+        let _ = write!(out, "{}", self.text(whole.get(at..part.end).unwrap_or_default(), usize::MAX));
+        out
+    }
+
+    fn mask(&self) -> &'static str {
+        if self.ascii { "****" } else { "••••" }
+    }
+
     /// Whether any part of `bytes` would be masked, in a whole thing or a fragment.
     pub fn masks(&self, bytes: &[u8]) -> bool {
-        !self.spans(bytes, true).is_empty()
+        !self.masked(bytes).is_empty()
     }
 
     /// The parts of a fragment that are to be masked, ascending: for who shows bytes one by one.
     pub fn masked(&self, bytes: &[u8]) -> Vec<Range<usize>> {
-        self.spans(bytes, true)
+        self.masked_from(bytes, [MIN_PART; 2])
     }
 
-    /// What is to be masked: ascending, disjoint.
-    fn spans(&self, bytes: &[u8], fragment: bool) -> Vec<Range<usize>> {
+    /// The same, where it is known better than usual that something is cut off: with the shortest part that is masked
+    /// at its beginning and at its end.
+    pub fn masked_from(&self, bytes: &[u8], shortest: [usize; 2]) -> Vec<Range<usize>> {
+        self.spans(bytes, Some(shortest))
+    }
+
+    /// What is to be masked: ascending, disjoint. Of a fragment, parts of values at its two edges too, if they are as
+    /// long as that.
+    fn spans(&self, bytes: &[u8], edges: Option<[usize; 2]>) -> Vec<Range<usize>> {
         let Some(matcher) = &self.matcher else { return Vec::new() };
         let mut spans: Vec<Range<usize>> = matcher.find_overlapping_iter(bytes).map(|m| m.range()).collect();
-        if fragment {
+        if let Some([shortest_head, shortest_tail]) = edges {
             let reach = self.longest.min(bytes.len());
             let tail: Vec<u8> = bytes.iter().skip(bytes.len() - reach).map(u8::to_ascii_lowercase).collect();
             let head: Vec<u8> = bytes.iter().take(reach).rev().map(u8::to_ascii_lowercase).collect();
-            if let Some(len) = longest_part(&tail, &self.forward) {
+            if let Some(len) = longest_part(&tail, &self.forward, shortest_tail) {
                 spans.push(bytes.len() - len..bytes.len());
             }
-            if let Some(len) = longest_part(&head, &self.backward) {
+            if let Some(len) = longest_part(&head, &self.backward, shortest_head) {
                 spans.push(0..len);
             }
         }
@@ -121,9 +150,9 @@ impl Redactor {
     }
 }
 
-/// The length of the longest end of `text` that one of the sorted `values` begins with.
-fn longest_part(text: &[u8], values: &[Vec<u8>]) -> Option<usize> {
-    (0..=text.len().checked_sub(MIN_PART)?).find_map(|from| {
+/// The length of the longest end of `text` that one of the sorted `values` begins with; none that is shorter than that.
+fn longest_part(text: &[u8], values: &[Vec<u8>], shortest: usize) -> Option<usize> {
+    (0..=text.len().checked_sub(shortest)?).find_map(|from| {
         let part = text.get(from..)?;
         let at = values.partition_point(|value| value.as_slice() < part);
         values.get(at).is_some_and(|value| value.starts_with(part)).then_some(part.len())
@@ -142,7 +171,7 @@ pub struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let spans = self.redactor.spans(self.bytes, self.fragment);
+        let spans = self.redactor.spans(self.bytes, self.fragment.then_some([MIN_PART; 2]));
         let end = boundary(self.bytes, self.limit);
         let mut at = 0;
         for span in &spans {
@@ -150,7 +179,7 @@ impl fmt::Display for Shown<'_> {
                 break;
             }
             self.escape(at..span.start, f)?;
-            f.write_str(if self.redactor.ascii { "****" } else { "••••" })?;
+            f.write_str(self.redactor.mask())?;
             at = span.end;
         }
         self.escape(at..end, f)?;
@@ -272,6 +301,17 @@ mod tests {
         assert_eq!(redactor.fragment(b"row,ada@e", 99).to_string(), "row,ada@e");
         // A path is a whole thing: its end is no cut.
         assert_eq!(redactor.text(b"/tmp/ada@exam", 99).to_string(), "/tmp/ada@exam");
+    }
+
+    #[test]
+    fn parts_of_a_whole_show_nothing_of_what_lies_across_them() {
+        let redactor = redactor(false, false);
+        let whole = b"/tmp/ada@example.com/4111111111111111";
+        for at in 0..=whole.len() {
+            let parts = redactor.part(whole, 0..at) + &redactor.part(whole, at..whole.len());
+            assert_eq!(parts.replace("••••••••", "••••"), "/tmp/••••/••••", "at {at}");
+        }
+        assert_eq!(redactor.part(b"a\nb", 1..3), "\\nb");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! emulator is kept behind `catch_unwind`, never smaller than 2x2 cells (smaller ones make it panic), and what comes
 //! out of it is text and colours only, masked like everything else.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,6 +13,7 @@ use tui_term::vt100::Parser;
 
 use crate::bundle::BundleError;
 use crate::recording::{Known, Recording};
+use crate::redact::Redactor;
 
 /// Smallest and largest size believed.
 const SIZES: (u16, u16) = (2, 1000);
@@ -19,6 +21,11 @@ const SIZES: (u16, u16) = (2, 1000);
 const SCROLLBACK: usize = 2000;
 /// Most bytes that the emulator is fed with in one go: what is more comes with the next frame.
 const FEED: usize = 1 << 20;
+
+/// Shortest part of a value that is masked at the edge of a row that is full: there a value probably goes on.
+const AT_THE_EDGE: usize = 4;
+/// The same for other rows, where a word that merely begins like a value is likelier.
+const ELSEWHERE: usize = 6;
 
 /// How long a frame waits for it.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -132,10 +139,99 @@ impl Screen {
         Ok(self.fed >= wanted)
     }
 
+    /// The cells, by row and column, in which planted values stand. Looked for in all that the terminal shows and in a
+    /// page above and below, whatever part of it is drawn, and across the ends of rows: a value that is wrapped or
+    /// scrolled half away is masked like any other. All rows are taken together, not only those that say they were
+    /// wrapped, since that is forgotten when the terminal is given another width, and programs that fill the screen wrap by
+    /// themselves.
+    pub(super) fn masked(&mut self, redactor: &Redactor) -> HashSet<(u16, u16)> {
+        let parser = &mut self.parser;
+        if self.broken {
+            return HashSet::new();
+        }
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            let at = parser.screen().scrollback();
+            let height = usize::from(parser.screen().size().0);
+            let mut rows = Vec::new();
+            for offset in [at + height, at, at.saturating_sub(height)] {
+                // It goes no further up than there are lines, so pages may overlap.
+                parser.screen_mut().set_scrollback(offset);
+                look(parser.screen(), at, &mut rows);
+            }
+            parser.screen_mut().set_scrollback(at);
+            rows
+        }));
+        match looked {
+            Ok(rows) => find(&rows, redactor),
+            // Nothing is shown of a broken one.
+            Err(_) => {
+                self.broken = true;
+                HashSet::new()
+            }
+        }
+    }
+
     /// What it shows; `None` where the emulator gave up on what it was fed with.
     pub(super) fn contents(&self) -> Option<&tui_term::vt100::Screen> {
         (!self.broken).then(|| self.parser.screen())
     }
+}
+
+/// A row of the terminal: where it is, counted from the first one shown; its text, and the column of each byte.
+struct Row {
+    at: i64,
+    text: Vec<u8>,
+    columns: Vec<u16>,
+    /// Whether something stands in its last column.
+    full: bool,
+}
+
+/// Adds the rows that a screen shows, when it is scrolled up by its offset and `at` is what is looked at, below those
+/// that are there already.
+fn look(screen: &tui_term::vt100::Screen, at: usize, rows: &mut Vec<Row>) {
+    let (height, width) = screen.size();
+    for y in 0..height {
+        let place = at as i64 - screen.scrollback() as i64 + i64::from(y);
+        if rows.last().is_some_and(|last: &Row| last.at >= place) {
+            continue;
+        }
+        let mut row = Row { at: place, text: Vec::new(), columns: Vec::new(), full: false };
+        let mut blanks = Vec::new();
+        for x in 0..width {
+            let Some(cell) = screen.cell(y, x) else { continue };
+            row.full = cell.has_contents() || cell.is_wide_continuation();
+            if cell.has_contents() {
+                // What was never written to is left out at the end of a row, and a blank within.
+                row.text.resize(row.text.len() + blanks.len(), b' ');
+                row.columns.append(&mut blanks);
+                row.text.extend_from_slice(cell.contents().as_bytes());
+                row.columns.resize(row.text.len(), x);
+            } else if !cell.is_wide_continuation() {
+                blanks.push(x);
+            }
+        }
+        rows.push(row);
+    }
+}
+
+/// Where values stand in these rows: over the ends of rows, and in parts at the edges of single ones.
+fn find(rows: &[Row], redactor: &Redactor) -> HashSet<(u16, u16)> {
+    let mut cells = HashSet::new();
+    let (mut text, mut places) = (Vec::new(), Vec::new());
+    for (n, row) in rows.iter().enumerate() {
+        let place = |column: &u16| u16::try_from(row.at).ok().map(|y| (y, *column));
+        let edge = |full: bool| if full { AT_THE_EDGE } else { ELSEWHERE };
+        let follows_full = n.checked_sub(1).and_then(|n| rows.get(n)).is_some_and(|before| before.full);
+        for range in redactor.masked_from(&row.text, [edge(follows_full), edge(row.full)]) {
+            cells.extend(row.columns.get(range).unwrap_or_default().iter().filter_map(place));
+        }
+        text.extend_from_slice(&row.text);
+        places.extend(row.columns.iter().map(place));
+    }
+    for range in redactor.masked(&text) {
+        cells.extend(places.get(range).unwrap_or_default().iter().flatten());
+    }
+    cells
 }
 
 #[cfg(test)]
@@ -164,6 +260,7 @@ mod tests {
             screen.resize(w % 300, h);
             screen.feed_live("東京\u{1b}[1000;1000H東\u{1b}[2J".as_bytes());
             screen.feed_live(&bytes);
+            let _ = screen.masked(&Redactor::new([&b"secret-value"[..]].into_iter(), false, false).expect("few"));
             let _ = screen.contents();
         }
     }

@@ -14,6 +14,7 @@ use super::app::{App, Layer, View};
 use super::entries::Entry;
 use super::live::Live;
 use super::saved::Saved;
+use super::screen::Screen;
 use super::theme::{Palette, Theme};
 use super::{frame, layers};
 use crate::analysis::rules::Rules;
@@ -407,6 +408,75 @@ fn what_went_off_the_top_of_the_terminal_is_scrolled_back_to() {
     assert_eq!(app.screen.scrolled() + 3, scrolled);
     app.act(Action::Last);
     assert_eq!(app.screen.scrolled(), 0);
+}
+
+/// Whether four characters or more of a value can be read one after the other in a drawn row.
+fn reads(drawn: &str, value: &str) -> Option<String> {
+    let parts: Vec<&str> = (0..=value.len() - 4).map(|at| &value[at..at + 4]).collect();
+    drawn.lines().find(|line| parts.iter().any(|part| line.contains(part))).map(str::to_owned)
+}
+
+#[test]
+fn a_value_that_the_terminal_wraps_is_masked_wherever_it_breaks() {
+    const VALUE: &str = "Xk7+Qw9/Zp3-Vb6_Hn2=Ty5";
+    let redactor = Redactor::new([VALUE.as_bytes()].into_iter(), false, false).expect("one value");
+    let theme = Theme { palette: Palette::Mono, ascii: false };
+    let mut app = open(Path::new(DEMO), redactor, theme, Some(Arc::new(Live::shown())));
+    for (columns, rows) in [(11_u16, 9_u16), (24, 8), (60, 16), (118, 20)] {
+        for before in 0..=usize::from(columns) {
+            app.screen = Screen::new(columns, rows);
+            app.screen.feed_live(format!("{}{VALUE}: said", ".".repeat(before)).as_bytes());
+            // All of it, and less than there is, so that it is cut at the right and below.
+            for (width, height) in [(columns, rows), (columns / 2 + 3, rows), (columns, 2), (9, 3)] {
+                let area = Rect::new(0, 0, width, height);
+                let mut buf = Buffer::empty(area);
+                super::views::terminal::show(&mut app, &mut buf, area);
+                assert_eq!(reads(&text(&buf), VALUE), None, "{columns} columns, {before} before, {width}x{height}");
+            }
+            // Half scrolled away, and scrolled back to in steps.
+            app.screen.feed_live("\r\n.".repeat(usize::from(rows) - 1).as_bytes());
+            for _ in 0..5 {
+                let area = Rect::new(0, 0, columns, rows);
+                let mut buf = Buffer::empty(area);
+                super::views::terminal::show(&mut app, &mut buf, area);
+                assert_eq!(reads(&text(&buf), VALUE), None, "{columns} columns, {before} before, scrolled");
+                app.screen.scroll(1);
+            }
+            // Made wider and narrower, the terminal forgets what was wrapped.
+            for width in [columns + 7, columns - 1] {
+                app.screen.resize(width, rows);
+                let area = Rect::new(0, 0, width, rows);
+                let mut buf = Buffer::empty(area);
+                super::views::terminal::show(&mut app, &mut buf, area);
+                let read = reads(&text(&buf), VALUE);
+                // Of what stood in three rows, the middle is not known any more when columns have gone.
+                assert!(
+                    read.is_none() || columns == 11 && width < columns,
+                    "{columns} columns, {before} before, now {width}: {read:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wrapped_is_masked_in_the_views_and_what_is_none_is_shown() {
+    const VALUE: &str = "Xk7+Qw9/Zp3-Vb6_Hn2=Ty5";
+    let redactor = Redactor::new([VALUE.as_bytes()].into_iter(), false, false).expect("one value");
+    let live = Arc::new(Live::shown());
+    let mut app = open(Path::new(DEMO), redactor, DARK, Some(live));
+    press(&mut app, "8");
+    draw(&mut app, 120, 40);
+    let said = format!("{} password {VALUE} end\r\n{} 4 login{VALUE}\r\n", "x".repeat(95), "y".repeat(30));
+    app.screen.feed_live(said.as_bytes());
+    for (key, sizes) in [("8", vec![(120, 40)]), ("1", vec![(120, 60), (200, 60)])] {
+        press(&mut app, key);
+        for (width, height) in sizes {
+            let drawn = text(&draw(&mut app, width, height));
+            assert_eq!(reads(&drawn, VALUE), None, "{drawn}");
+            assert!(drawn.contains("xxxx") && drawn.contains("yyyy 4 login•"), "what is no value is shown: {drawn}");
+        }
+    }
 }
 
 #[test]

@@ -145,8 +145,12 @@ fn compare(app: &App, below: Option<&[u8]>, now: &[u8], size: u64) -> Vec<Piece>
                 ChangeTag::Insert => '+',
             };
             let line = change.value();
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            pieces.push(piece(sign, app.show(line, WIDTH)));
+            // A line without an end may be where what is compared was cut.
+            let text = match line.strip_suffix(b"\n") {
+                Some(line) => app.show(line, WIDTH),
+                None => app.redactor.fragment(line, WIDTH).to_string(),
+            };
+            pieces.push(piece(sign, text));
             if pieces.len() >= LINES {
                 pieces.push(piece('!', "there is more"));
                 return pieces;

@@ -5,7 +5,7 @@ pub(super) mod events;
 pub(super) mod left;
 mod overview;
 mod rows;
-mod terminal;
+pub(super) mod terminal;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -103,8 +103,9 @@ pub(super) fn line(app: &App, entry: Entry, width: u16) -> Line<'static> {
         Entry::Process(at) => process_line(app, at, width),
         Entry::Repeats(fold, open) => repeats_line(app, fold, open, width),
         Entry::Dir(first, len, open) => {
-            let name = app.known.files.get(first).map_or(&[][..], |file| directory(&file.object.name));
-            let name = if name.is_empty() { "(no directory)".to_owned() } else { app.show(name, 200) };
+            let path = app.known.files.get(first).map_or(&[][..], |file| &file.object.name);
+            let end = directory(path).len();
+            let name = if end == 0 { "(no directory)".to_owned() } else { app.redactor.part(path, 0..end) };
             Cells::new(width, app.theme)
                 .text(if open { app.theme.sign("▾ ", "v ") } else { app.theme.sign("▸ ", "> ") }, app.theme.dim())
                 .text(&name, app.theme.bright())
@@ -386,7 +387,8 @@ fn lifetime(app: &App, from: u64, to: Option<u64>, width: usize) -> String {
 fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
     let theme = app.theme;
     let Some(one) = app.known.files.get(at) else { return Line::default() };
-    let name = one.object.name.get(directory(&one.object.name).len()..).unwrap_or_default();
+    let path = &one.object.name;
+    let name = app.redactor.part(path, directory(path).len()..path.len());
     let number = |n: u64| if n == 0 { theme.sign("·", ".").to_owned() } else { count(n) };
     let size = |n: u64| if n == 0 { theme.sign("·", ".").to_owned() } else { bytes(n) };
     let what = one.left.map_or("", |(change, _)| left(change));
@@ -396,7 +398,7 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
         Cells::new(width, theme),
         width,
         [
-            format!("    {}", app.show(name, 200)),
+            format!("    {name}"),
             what.to_owned(),
             marks(app, one.verbs),
             number(one.reads.0),

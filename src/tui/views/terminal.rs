@@ -44,7 +44,7 @@ fn fit(app: &mut App, inner: Rect) {
 }
 
 /// The screen of the subject, cleaned.
-pub(super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
+pub(in super::super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
     let theme = app.theme;
     let App { screen, recording, known, cursor, .. } = app;
     match screen.to(*cursor, recording, known) {
@@ -55,6 +55,8 @@ pub(super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
     if area.width < 2 || area.height < 2 {
         return;
     }
+    // Before anything is cut to the area.
+    let masked = app.screen.masked(&app.redactor);
     let Some(contents) = app.screen.contents() else {
         let text = " what the subject printed cannot be shown; the recording has it (terminal.cast)";
         put(buf, area, 0, &Cells::new(area.width, theme).rest(text, theme.warn()).line());
@@ -70,8 +72,11 @@ pub(super) fn show(app: &mut App, buf: &mut Buffer, area: Rect) {
         put(buf, area, 0, &Cells::new(area.width, theme).rest(&text, theme.dim()).line());
         return;
     }
-    for y in area.top()..area.bottom() {
-        clean(app, buf, Rect { y, height: 1, ..area });
+    clean(app, buf, area);
+    for (y, x) in masked.into_iter().filter(|(y, x)| *y < area.height && *x < area.width) {
+        if let Some(cell) = buf.cell_mut((area.x + x, area.y + y)) {
+            cell.set_char(if theme.ascii { '*' } else { '•' });
+        }
     }
 }
 
@@ -79,11 +84,9 @@ fn contents_empty(app: &App) -> bool {
     app.known.screen.rank(app.cursor + 1) == 0
 }
 
-fn clean(app: &App, buf: &mut Buffer, row: Rect) {
-    let mut text = Vec::new();
-    let mut from = Vec::new();
-    for x in row.left()..row.right() {
-        let Some(cell) = buf.cell_mut((x, row.y)) else { continue };
+fn clean(app: &App, buf: &mut Buffer, area: Rect) {
+    for at in area.positions() {
+        let Some(cell) = buf.cell_mut(at) else { continue };
         let symbol = cell.symbol();
         let shown = app.redactor.text(symbol.as_bytes(), 64).to_string();
         // Escaped, it would be another text: nothing of it is shown.
@@ -98,17 +101,6 @@ fn clean(app: &App, buf: &mut Buffer, row: Rect) {
             cell.modifier -= Modifier::SLOW_BLINK | Modifier::RAPID_BLINK | Modifier::HIDDEN;
             if matches!(cell.fg, Color::Reset) && matches!(cell.bg, Color::Reset) {
                 cell.fg = Color::Reset;
-            }
-        }
-        for _ in cell.symbol().bytes() {
-            from.push(x);
-        }
-        text.extend_from_slice(cell.symbol().as_bytes());
-    }
-    for range in app.redactor.masked(&text) {
-        for x in from.get(range).unwrap_or_default() {
-            if let Some(cell) = buf.cell_mut((*x, row.y)) {
-                cell.set_char(if app.theme.ascii { '*' } else { '•' });
             }
         }
     }
