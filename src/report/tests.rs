@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::*;
 use crate::analysis::rules::Rules;
 use crate::analysis::tests::{assets, leak};
+use crate::analysis::verdict::judge;
 use crate::bundle::{Clocks, Privilege, State};
 use crate::store::Totals;
 
@@ -65,6 +66,30 @@ fn the_json_is_as_it_was() {
 #[test]
 fn the_text_is_as_it_was() {
     insta::assert_snapshot!(text(&report(), &Rules::default(), Path::new("app.belljar"), Style::default()));
+}
+
+#[test]
+fn what_is_declared_is_not_told_as_if_it_were_nothing() {
+    let text_of = |declared: &[u32]| {
+        let mut findings = leak().outcome().findings;
+        findings.iter_mut().for_each(|finding| finding.declared = declared.contains(&finding.id));
+        let outcome = judge(findings, &Rules::default(), Coverage::default());
+        text(&Report::new(Some(&session()), outcome, &redactor()), &Rules::default(), Path::new("x"), Style::default())
+    };
+    let all = text_of(&[1, 2, 3]);
+    assert!(all.starts_with("· NOT OBSERVED beyond what is declared (3 declared findings)\n"), "{all}");
+    assert!(
+        all.contains("\n· transmit   declared      #3\n") && all.contains("\n· control    not observed\n"),
+        "{all}"
+    );
+    let some = text_of(&[3]);
+    assert!(some.starts_with("✕ VIOLATION (1 declared finding besides)\n"), "{some}");
+    assert!(
+        some.contains("\n✕ store      violation     #2\n") && some.contains("· transmit   declared      #3\n"),
+        "{some}"
+    );
+    // The control: nothing declared, nothing said of it.
+    assert!(text_of(&[]).starts_with("✕ VIOLATION\n"));
 }
 
 #[test]

@@ -102,7 +102,14 @@ impl Page {
     fn head(&mut self, report: &Report) {
         let style = self.style;
         let status = report.verdict;
-        let verdict = format!("{} {}", style.mark(status), words(status).to_uppercase());
+        // Never as if there were nothing: what is declared was done all the same.
+        let declared = report.findings.iter().filter(|entry| entry.finding.declared).count() as u64;
+        let beyond = match (declared, status) {
+            (0, _) => String::new(),
+            (_, Status::NotObserved) => format!(" beyond what is declared ({})", counted(declared, "declared finding")),
+            _ => format!(" ({} besides)", counted(declared, "declared finding")),
+        };
+        let verdict = format!("{} {}{beyond}", style.mark(status), words(status).to_uppercase());
         self.line(&style.paint(status, &verdict));
         self.line("");
         let subject = &report.subject;
@@ -122,7 +129,13 @@ impl Page {
 
     fn verbs(&mut self, report: &Report) {
         for criterion in &report.criteria {
-            let mut line = format!("{:<11}{:<14}", criterion.verb.name(), words(criterion.status));
+            let is_declared = |id: &u32| report.findings.iter().any(|e| e.finding.id == *id && e.finding.declared);
+            // The word for it alone would deny what the findings beside it say.
+            let word = match criterion.status {
+                Status::NotObserved if criterion.findings.iter().any(is_declared) => "declared",
+                status => words(status),
+            };
+            let mut line = format!("{:<11}{word:<14}", criterion.verb.name());
             let shown = criterion.findings.iter().take(10);
             for (n, id) in shown.enumerate() {
                 let _ = write!(line, "{}#{id}", if n == 0 { "" } else { ", " });

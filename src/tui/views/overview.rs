@@ -149,13 +149,15 @@ fn verdict(app: &App, buf: &mut Buffer, area: Rect) {
             Status::NotTestable => ("-", theme.dim()),
             Status::NotObserved => (theme.sign("·", "."), theme.dim()),
         };
+        let is_declared = app.known.findings.iter().any(|finding| finding.verb == verb && finding.declared);
+        let word = if status == Status::NotObserved && is_declared { "declared" } else { status.name() };
         let events = app.known.verbs.get(verb as usize).copied().unwrap_or_default();
         let count = if events > 0 { short(events) } else { String::new() };
         let line = Cells::new(inner.width, theme)
             .text(&format!(" {} ", theme.mark(verb)), if events > 0 { theme.verb(verb) } else { theme.dim() })
             .left(verb.name(), 10, if events > 0 { theme.text() } else { theme.dim() })
             .text(&format!("{sign} "), style)
-            .left(status.name(), 13, style)
+            .left(word, 13, style)
             .rest(&count, theme.dim())
             .line();
         put(buf, inner, row as u16, &line);
