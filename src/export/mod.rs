@@ -1,6 +1,7 @@
 //! Events as text, JSON lines, CSV: pure functions from a record to bytes, made from the field
 //! registry. Every byte of the subject goes through the [`Redactor`].
 
+mod about;
 mod strace;
 
 use std::fmt::Write as _;
@@ -9,6 +10,8 @@ use std::io::{self, Write};
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr as _;
+
+pub(crate) use about::about;
 
 use crate::query::Context;
 use crate::query::field::{FIELDS, Field, Scalar, Type, error_name};
@@ -43,6 +46,8 @@ const TEXT_PAYLOAD: usize = 64;
 pub(crate) struct Printer<'p> {
     format: Format,
     fields: Vec<&'static Field>,
+    /// Whether the columns are the format's own: then the last one says what an event is about, not its object alone.
+    is_usual: bool,
     redactor: &'p Redactor,
     line: String,
     cell: String,
@@ -51,12 +56,13 @@ pub(crate) struct Printer<'p> {
 impl<'p> Printer<'p> {
     /// For the given columns, or the format's own when there are none.
     pub(crate) fn new(format: Format, fields: Vec<&'static Field>, redactor: &'p Redactor) -> Self {
-        let fields = match (fields.is_empty(), format) {
+        let is_usual = fields.is_empty();
+        let fields = match (is_usual, format) {
             (false, _) => fields,
             (true, Format::Text) => TEXT_FIELDS.iter().filter_map(|name| Field::find(name)).collect(),
             (true, _) => FIELDS.iter().collect(),
         };
-        Self { format, fields, redactor, line: String::new(), cell: String::new() }
+        Self { format, fields, is_usual, redactor, line: String::new(), cell: String::new() }
     }
 
     /// What stands above the events.
@@ -108,12 +114,16 @@ impl<'p> Printer<'p> {
             let Some(field) = self.fields.get(at) else { continue };
             self.cell.clear();
             let (cell, redactor) = (&mut self.cell, self.redactor);
-            field.each(record, context, &mut |value| {
-                if !cell.is_empty() {
-                    cell.push(if field.name == "argv" { ' ' } else { ',' });
-                }
-                text_value(field, value, redactor, cell);
-            });
+            if self.is_usual && field.name == "object" {
+                cell.push_str(&about(record, redactor));
+            } else {
+                field.each(record, context, &mut |value| {
+                    if !cell.is_empty() {
+                        cell.push(if field.name == "argv" { ' ' } else { ',' });
+                    }
+                    text_value(field, value, redactor, cell);
+                });
+            }
             if self.cell.is_empty() {
                 self.cell.push('-');
             }

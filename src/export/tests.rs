@@ -1,6 +1,6 @@
 //! What the formats look like, over records made by hand.
 
-use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Witness};
+use belljar_sandbox::event::{Abi, Authority, Decision, Kind, LayerChange, ObjectKind, ProcessKey, Traffic, Witness};
 use belljar_sandbox::witness::syscalls::lookup;
 
 use super::{Format, Printer};
@@ -110,6 +110,42 @@ fn print(format: Format, fields: &[&str], reveal: bool) -> String {
 fn text_is_aligned() {
     insta::assert_snapshot!(print(Format::Text, &[], false));
     insta::assert_snapshot!(print(Format::Text, &["t", "took", "op", "argv", "payload"], false));
+}
+
+#[test]
+fn text_says_what_was_asked_for_and_answered() {
+    let redactor = Redactor::new([MARKER].into_iter(), false, false).unwrap();
+    let object = |name: &[u8]| Object { kind: ObjectKind::Tcp, name: name.into() };
+    let (server, host, domain) = (object(b"198.18.0.7:443"), object(b"a.example:443"), object(b"a.example"));
+    let line = |traffic, target, detail: &[u8], payload: &[u8], status| {
+        let mut record = Record { kind: Kind::Traffic(traffic), witness: Witness::Gateway, ..Record::blank() };
+        record.object = Some(&server);
+        record.target = target;
+        (record.detail, record.payload, record.args[4]) = (detail, payload, status);
+        let mut out = Vec::new();
+        let context = Context { assets: &[] };
+        Printer::new(Format::Text, Vec::new(), &redactor).record(&record, &context, &mut out).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        line[line.find("198").unwrap()..].trim_end().to_owned()
+    };
+    assert_eq!(
+        line(Traffic::Query, Some(&domain), b"A NOERROR 198.18.0.7", b"x.\x1b.a.example", 0),
+        r"198.18.0.7:443  A x.\x1b.a.example NOERROR 198.18.0.7"
+    );
+    assert_eq!(
+        line(Traffic::Query, Some(&domain), b"A NXDOMAIN", b"ada@example.com.a.example", 0),
+        "198.18.0.7:443  A ••••.a.example NXDOMAIN"
+    );
+    assert_eq!(line(Traffic::Query, None, b"not understood", b"\0\0", 0), "198.18.0.7:443  not understood");
+    assert_eq!(
+        line(Traffic::Request, Some(&host), b"POST https://a.example/?q=ada@example.com\x1b", b"POST", 0),
+        r"198.18.0.7:443  POST https://a.example/?q=••••\x1b"
+    );
+    assert_eq!(
+        line(Traffic::Response, Some(&host), b"Not Found", b"404", 404),
+        "198.18.0.7:443 -> a.example:443  404 Not Found"
+    );
+    assert_eq!(line(Traffic::Sent, Some(&host), b"", b"secret", 0), "198.18.0.7:443 -> a.example:443");
 }
 
 #[test]
