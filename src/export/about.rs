@@ -11,8 +11,8 @@ use crate::store::{Object, Record};
 const LIMIT: usize = 512;
 
 /// The object and what it was called by, and of what went over the network which name was asked for, which page, and
-/// what was answered. Masked and escaped; empty where there is nothing to say.
-pub(crate) fn about(record: &Record<'_>, redactor: &Redactor) -> String {
+/// what was answered. Masked and escaped; each empty where there is nothing to say.
+pub(crate) fn about(record: &Record<'_>, redactor: &Redactor) -> [String; 2] {
     let name = |object: Option<&Object>| {
         object.map(|object| redactor.text(&object.name, LIMIT).to_string()).unwrap_or_default()
     };
@@ -24,8 +24,7 @@ pub(crate) fn about(record: &Record<'_>, redactor: &Redactor) -> String {
         _ if object.is_empty() => target,
         _ => format!("{object} -> {target}"),
     };
-    let said = said(record, redactor);
-    if what.is_empty() || said.is_empty() { what + &said } else { format!("{what}  {said}") }
+    [what, said(record, redactor)]
 }
 
 /// What was said, where the event's names do not tell.

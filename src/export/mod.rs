@@ -115,7 +115,8 @@ impl<'p> Printer<'p> {
             self.cell.clear();
             let (cell, redactor) = (&mut self.cell, self.redactor);
             if self.is_usual && field.name == "object" {
-                cell.push_str(&about(record, redactor));
+                let about = about(record, redactor);
+                cell.push_str(about.join("  ").trim());
             } else {
                 field.each(record, context, &mut |value| {
                     if !cell.is_empty() {

@@ -17,6 +17,7 @@ mod live;
 pub mod plain;
 mod saved;
 mod screen;
+mod sentence;
 mod strip;
 mod terminal;
 #[cfg(test)]

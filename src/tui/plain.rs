@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use super::views::events::Event;
+use super::sentence::sentence;
 use crate::bundle::{Reader, State};
 use crate::redact::Redactor;
 
@@ -25,7 +25,7 @@ pub fn print(dir: &Path, redactor: &Redactor, out: &mut impl Write) -> anyhow::R
             if record.verbs.0 == 0 {
                 return ControlFlow::Continue(());
             }
-            match writeln!(out, "{}", Event::of(record, redactor, &assets).sentence()) {
+            match writeln!(out, "{}", sentence(record, redactor, &assets)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
                     failed = Some(error);

@@ -16,7 +16,7 @@ use super::rows::marks;
 use crate::query::Context;
 use crate::query::field::{FIELDS, Scalar, Type, decision, error_name};
 use crate::redact::Redactor;
-use crate::store::{AssetInfo, Object, Record, Verb, Verbs};
+use crate::store::{AssetInfo, Object, Record, Verbs};
 
 /// Bytes of a name fetched for a line.
 const NAME: usize = 300;
@@ -77,24 +77,6 @@ impl Event {
         }
     }
 
-    /// A whole sentence: for the clipboard and for plain mode.
-    pub(in super::super) fn sentence(&self) -> String {
-        let words: Vec<&str> = self.verbs.iter().map(Verb::name).collect();
-        let end = match (self.decision, self.error) {
-            (Decision::Allowed, None) => String::new(),
-            (Decision::Allowed, Some(error)) => format!(", failed with {error}"),
-            (other, _) => format!(", {}", decision(other)),
-        };
-        let asset = if self.asset.is_empty() { String::new() } else { format!(" ({})", self.asset) };
-        let what = if self.object.is_empty() { &self.detail } else { &self.object };
-        let size = if self.bytes > 0 { format!(", {}", bytes(self.bytes)) } else { String::new() };
-        let verbs = if words.is_empty() { String::new() } else { format!("{}: ", words.join(" and ")) };
-        let (time, op) = (time(self.time_ns), self.op);
-        // What a witness found by itself nobody did.
-        let process = if self.process.is_empty() { String::new() } else { format!("{} ", self.process) };
-        format!("#{} {time} {verbs}{process}{op} {what}{asset}{size}{end}", self.seq)
-    }
-
     /// What was said, for a conversation.
     pub(super) fn said(&self) -> String {
         let size = if self.bytes > 0 { format!("  {}", bytes(self.bytes)) } else { String::new() };
@@ -120,7 +102,15 @@ pub(super) fn event(app: &mut App, row: u64) -> Option<Arc<Event>> {
 
 /// The event at the moment, as a sentence.
 pub(in super::super) fn sentence(app: &mut App) -> Option<String> {
-    event(app, app.cursor).map(|event| event.sentence())
+    let App { recording, redactor, known, cursor, .. } = app;
+    let assets = known.session.as_ref().map_or(&[][..], |session| &session.assets);
+    match recording.row(*cursor, |record| super::super::sentence::sentence(record, redactor, assets)) {
+        Ok(sentence) => sentence,
+        Err(error) => {
+            app.complain(error);
+            None
+        }
+    }
 }
 
 pub(super) fn draw(app: &mut App, buf: &mut Buffer, area: Rect, room: Room) {
