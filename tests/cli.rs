@@ -128,6 +128,30 @@ fn a_wrong_filter_is_a_usage_error_with_a_caret() {
 }
 
 #[test]
+fn a_filter_is_taken_by_its_name_or_said_not_to_be_there() {
+    let dir = tempfile::tempdir().expect("directory");
+    recording(dir.path(), 1, false);
+    let config = tempfile::tempdir().expect("directory");
+    let ask = |filter: &str| {
+        let bundle = dir.path().to_str().expect("UTF-8");
+        let mut command = belljar(&["events", bundle, "--fields", "seq", "--filter", filter]);
+        let output = command.env("XDG_CONFIG_HOME", config.path()).output().expect("belljar");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (text(output.stdout), text(output.stderr), output.status.code())
+    };
+    let (out, err, code) = ask("seq:1 @out");
+    assert_eq!((out.as_str(), code), ("", Some(2)));
+    assert!(err.contains("no filter is saved as `@out` (column 7)") && err.contains("none is saved yet"), "{err}");
+    std::fs::create_dir(config.path().join("belljar")).expect("room");
+    std::fs::write(config.path().join("belljar/filters.toml"), "[filters]\nout = \"verb:transmit\"\n").expect("room");
+    assert_eq!(ask("@out"), ("seq\n2\n".to_owned(), String::new(), Some(0)));
+    let (_, err, code) = ask("@outt");
+    assert!(code == Some(2) && err.contains("saved are `@out`"), "{err}");
+    // The control: what is no name is looked for.
+    assert_eq!(ask("not \"@outt\" host:a@b.example"), ("seq\n".to_owned(), String::new(), Some(0)));
+}
+
+#[test]
 fn a_recording_that_was_cut_off_is_printed_and_said_to_be() {
     let dir = tempfile::tempdir().expect("directory");
     recording(dir.path(), 2, true);

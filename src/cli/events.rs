@@ -16,6 +16,7 @@ use crate::query::field::{FIELDS, Field};
 use crate::query::{self, Query};
 use crate::redact::{Redactor, plain};
 use crate::store::AssetInfo;
+use crate::tui::{self, Config};
 
 /// How often a running recording is looked at: it is written at least four times a second.
 const FOLLOW: Duration = Duration::from_millis(250);
@@ -34,8 +35,14 @@ pub(super) fn run(args: &EventsArgs) -> anyhow::Result<u8> {
     let mut reader = Reader::open(bundle)?;
     let assets: Vec<AssetInfo> = reader.session().map(|session| session.assets.clone()).unwrap_or_default();
     let context = query::Context { assets: &assets };
-    let query = Query::parse(&args.filter, &context)
-        .map_err(|error| Failure::usage(format!("--filter: {}", error.render(&args.filter))))?;
+    let refused = |error: query::Error, text: &str| Failure::usage(format!("--filter: {}", error.render(text)));
+    // Who names no saved filter needs no configuration.
+    let filter = if args.filter.contains('@') {
+        tui::expand(&args.filter, &Config::load()?).map_err(|error| refused(error, &args.filter))?
+    } else {
+        args.filter.clone()
+    };
+    let query = Query::parse(&filter, &context).map_err(|error| refused(error, &filter))?;
     let redactor = redactor(&reader, args)?;
     let mut printer = Printer::new(args.format, fields, &redactor);
     let mut out = output::stdout();

@@ -111,7 +111,7 @@ impl Bar {
     /// Takes the last term off; returns whether there was one.
     pub(super) fn pop(&mut self, context: &Context<'_>) -> bool {
         use crate::query::ast::Expr;
-        let Ok(query) = Query::parse(&self.names.expand(&self.committed), context) else { return false };
+        let Ok(query) = self.query(&self.committed, context) else { return false };
         let shorter = match query.expr() {
             Expr::All => return false,
             Expr::And(parts) => {
@@ -122,9 +122,13 @@ impl Bar {
         self.set(&shorter, context)
     }
 
+    fn query(&self, text: &str, context: &Context<'_>) -> Result<Query, Error> {
+        Query::parse(&self.names.expand(text)?, context)
+    }
+
     fn read(&mut self, context: &Context<'_>) {
         let text = self.input.value().trim();
-        match Query::parse(&self.names.expand(self.input.value()), context) {
+        match self.query(self.input.value(), context) {
             Ok(query) => {
                 self.error = None;
                 self.changed = Some(Changed((!text.is_empty()).then_some(query)));

@@ -91,6 +91,11 @@ pub struct Sight {
     pub live: Option<Arc<Live>>,
 }
 
+/// A filter with what the analyst's `@name`s in it stand for.
+pub fn expand(filter: &str, config: &Config) -> Result<String, crate::query::Error> {
+    saved::Saved::open(config.filters.clone()).expand(filter)
+}
+
 /// Shows the bundle in `dir` until the analyst leaves.
 pub fn show(dir: &Path, sight: Sight) -> Result<(), ScreenError> {
     let open = Redactor::plain(sight.ascii);

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::query;
+
 /// Longest file read.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -46,7 +48,7 @@ impl Saved {
             return Err(io::Error::other("a name is made of letters, digits, - and _"));
         }
         // What it says must not change when another one does.
-        let filter = self.expand(filter);
+        let filter = self.expand(filter).map_err(io::Error::other)?;
         if filter.trim().is_empty() {
             self.filters.remove(name);
         } else {
@@ -62,16 +64,24 @@ impl Saved {
         std::fs::rename(half, path)
     }
 
-    /// A filter with what its `@name`s stand for; those that are not known stay, to be complained of.
-    pub(super) fn expand(&self, filter: &str) -> String {
+    /// A filter with what its `@name`s stand for. One that is not known is an error: as a word of the filter it would
+    /// find nothing, and nobody would see why.
+    pub(super) fn expand(&self, filter: &str) -> Result<String, query::Error> {
         let (mut out, mut rest, mut quoted) = (String::new(), filter, false);
         while let Some(c) = rest.chars().next() {
             let starts = out.chars().last().is_none_or(|before| before.is_whitespace() || matches!(before, '(' | '!'));
             let end = rest.get(1..).map_or(0, |after| after.find(|c| !is_letter(c)).unwrap_or(after.len()) + 1);
-            match rest.get(1..end).and_then(|name| self.filters.get(name)) {
-                Some(filter) if c == '@' && starts && !quoted => {
+            let ends = rest.get(end..).and_then(|after| after.chars().next());
+            let name = rest.get(1..end).filter(|name| c == '@' && starts && !quoted && is_name(name));
+            match name.map(|name| (name, self.filters.get(name))) {
+                Some((_, Some(filter))) => {
                     out.push_str(&format!("({filter})"));
                     rest = rest.get(end..).unwrap_or_default();
+                }
+                // More than a name (`@example.com`) is a word that is looked for.
+                Some((name, None)) if ends.is_none_or(|after| after.is_whitespace() || after == ')') => {
+                    let at = filter.len() - rest.len();
+                    return Err(self.unknown(name, at));
                 }
                 _ => {
                     quoted ^= c == '"' && !out.ends_with('\\');
@@ -80,7 +90,21 @@ impl Saved {
                 }
             }
         }
-        out
+        Ok(out)
+    }
+
+    fn unknown(&self, name: &str, at: usize) -> query::Error {
+        let names: Vec<String> = self.filters.keys().map(|name| format!("`@{name}`")).collect();
+        let known = if names.is_empty() {
+            "none is saved yet: on the screen, `s` saves the filter that is set".to_owned()
+        } else {
+            format!("saved are {}", names.join(", "))
+        };
+        query::Error {
+            message: format!("no filter is saved as `@{name}`"),
+            span: at..at + 1 + name.len(),
+            help: Some(format!("{known}; in quotes, `\"@{name}\"`, it is a text to look for")),
+        }
     }
 }
 
@@ -104,11 +128,20 @@ mod tests {
         saved.put("out", "verb:transmit or op:sendto").expect("writable");
         saved.put("@big", "bytes>1M @out").expect("writable");
         let saved = Saved::open(Some(path.clone()));
-        assert_eq!(saved.expand("not @out"), "not (verb:transmit or op:sendto)");
-        assert_eq!(saved.expand("@big"), "(bytes>1M (verb:transmit or op:sendto))");
-        for same in ["a@out", "path~\" @out\"", "@outer", "@", "é @no"] {
-            assert_eq!(saved.expand(same), same);
+        assert_eq!(saved.expand("not @out").expect("known"), "not (verb:transmit or op:sendto)");
+        assert_eq!(saved.expand("@big").expect("known"), "(bytes>1M (verb:transmit or op:sendto))");
+        for same in ["a@out", "path~\" @out\"", "\"@outer\"", "@", "é @no.example", "host:@no"] {
+            assert_eq!(saved.expand(same).expect("no name"), same);
         }
+        for (unknown, at) in [("@outer", 0..6), ("é (verb:store or @no)", 18..21)] {
+            let error = saved.expand(unknown).expect_err(unknown);
+            assert_eq!(error.span, at);
+            assert!(error.help.is_some_and(|help| help.starts_with("saved are `@big`, `@out`;")));
+        }
+        assert!(saved.clone().put("more", "@outer").is_err());
+        let none = Saved::open(None).expand("@x").expect_err("none is saved");
+        assert_eq!(none.message, "no filter is saved as `@x`");
+        assert!(none.help.is_some_and(|help| help.starts_with("none is saved yet")));
         let mut saved = saved;
         saved.put("out", "").expect("writable");
         assert!(Saved::open(Some(path)).all().keys().eq(["big"]));

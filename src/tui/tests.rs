@@ -291,7 +291,10 @@ fn a_filter_is_given_a_name_and_taken_by_it() {
     assert_eq!((app.bar.committed(), app.len()), ("@out", sent));
     press(&mut app, "c/not @out\n");
     assert_eq!(app.len(), app.recording.rows() - sent);
-    press(&mut app, "c@\n");
+    press(&mut app, "c/@inn\n");
+    let drawn = text(&draw(&mut app, 120, 36));
+    assert!(drawn.contains("no filter is saved as `@inn`"), "{drawn}");
+    press(&mut app, "\u{1b}c@\n");
     assert_eq!(app.len(), sent, "chosen from the list");
     assert_eq!(Saved::open(Some(path)).all()["out"], "verb:transmit");
 }
