@@ -33,10 +33,11 @@ const EXAMPLES: &str = "\
 Examples:
   belljar demo                                  see what there is to be seen
   belljar run -- ./installer                    run it, and watch what it does
-  belljar record -- ./installer --silent        run it, record it, say what it did
-  belljar replay installer-*.belljar            watch it again
-  belljar report installer-*.belljar            say it again, later
-  belljar events installer-*.belljar --filter 'class:identity verb:transmit'
+  belljar record -o first.belljar -- ./installer --silent
+                                                run it, record it, say what it did
+  belljar replay first.belljar                  watch it again
+  belljar report first.belljar                  say it again, later
+  belljar events first.belljar --filter 'class:identity verb:transmit'
   belljar doctor                                what this machine can do
 
 Exit codes of record and report:

@@ -127,6 +127,14 @@ fn show(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
 
 /// Loads a profile and makes all it plants; says so, or fails with what is wrong and where.
 fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let shown = plain(name_or_file.as_bytes());
+    if Declaration::is_one(Path::new(name_or_file)) {
+        let (entries, drafted) = Declaration::load(Path::new(name_or_file))?.entries();
+        let rest = if drafted > 0 { format!(", {drafted} still to be explained") } else { String::new() };
+        let what = if entries == 1 { "entry" } else { "entries" };
+        writeln!(out, "{shown}: good, as a declaration (record --declaration {shown}): {entries} {what}{rest}")?;
+        return Ok(());
+    }
     let profile = load(name_or_file)?;
     let real = profile.realise(SEED)?;
     profile.effective(SEED)?;
@@ -134,7 +142,7 @@ fn check(name_or_file: &str, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(
         out,
         "{}: good: {} assets with {markers} markers, {} paths, {} detectors, {} declared",
-        plain(name_or_file.as_bytes()),
+        shown,
         real.assets.len(),
         real.plants.len(),
         profile.rules().detectors().len(),
@@ -229,6 +237,30 @@ mod tests {
     #[test]
     fn the_server_shown() {
         insta::assert_snapshot!(printed(|out| show("server", out)));
+    }
+
+    #[test]
+    fn a_declaration_is_checked_as_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("draft.toml");
+        let finding = serde_json::json!({
+            "id": 1, "verb": "store", "confidence": "proven", "severity": "low", "declared": false, "asset": "customers",
+            "class": "identity", "markers": [], "channel": "file", "destination": "/var/tmp/x", "encodings": [],
+            "decision": "allowed", "outcome": "succeeded", "error": null, "process": null, "title": "it left customers",
+            "attack": null, "chain": [], "outcome_basis": "result", "events": 1
+        });
+        let draft = Declaration::template("app", &[serde_json::from_value(finding).unwrap()]).unwrap();
+        std::fs::write(&path, &draft).unwrap();
+        let name = path.to_str().unwrap();
+        let said = printed(|out| check(name, out));
+        assert!(said.contains("draft.toml: good, as a declaration"), "{said}");
+        assert!(said.ends_with("1 entry, 1 still to be explained\n"), "{said}");
+        std::fs::write(&path, draft.replace("TO BE EXPLAINED", "a cache")).unwrap();
+        assert!(printed(|out| check(name, out)).ends_with(": 1 entry\n"));
+        // What is wrong with it is said of a declaration.
+        std::fs::write(&path, draft.replace("\"store\"", "\"stor\"")).unwrap();
+        let error = check(name, &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("unknown verb `stor`"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::store::Verb;
 /// What stands in a name for a masked value (see [`crate::redact`]).
 const MASK: &str = "\u{2022}\u{2022}\u{2022}\u{2022}";
 
+/// How the reason of a drafted entry begins.
+const DRAFTED: &str = "TO BE EXPLAINED";
+
 /// A declaration from a file that holds a `[declaration]` table and nothing else.
 #[derive(Clone, Debug)]
 pub struct Declaration(pub(super) DeclarationTable);
@@ -28,6 +31,19 @@ impl Declaration {
         let document: DeclarationDocument =
             toml::from_str(&text).map_err(|error| Fault::of_toml(&file, &text, &error))?;
         Ok(Self(document.declaration))
+    }
+
+    /// Whether the file is a declaration, not a profile: it has a `[declaration]` and no `[profile]`.
+    pub fn is_one(path: &Path) -> bool {
+        let text = read_text(path, LONGEST_TEXT).ok();
+        let table: Option<toml::Table> = text.and_then(|text| toml::from_str(&text).ok());
+        table.is_some_and(|table| table.contains_key("declaration") && !table.contains_key("profile"))
+    }
+
+    /// How many entries it has, and how many of them still have the reason that a draft gave them.
+    pub fn entries(&self) -> (usize, usize) {
+        let drafted = |entry: &&Spanned<AllowTable>| entry.get_ref().reason.starts_with(DRAFTED);
+        (self.0.allow.len(), self.0.allow.iter().filter(drafted).count())
     }
 
     /// The text of a declaration that covers what a run of `product` showed, for the supplier to
@@ -52,7 +68,7 @@ impl Declaration {
                 asset: Many::default(),
                 path: Many::default(),
                 host: Many::default(),
-                reason: format!("TO BE EXPLAINED: {}", findings.first().map_or("", |finding| finding.title.as_str())),
+                reason: format!("{DRAFTED}: {}", findings.first().map_or("", |finding| finding.title.as_str())),
             };
             // An entry without places covers any; where one finding has none, so must the entry.
             let places = |finding: &&Finding| finding.destination.as_deref().is_some_and(is_place);
