@@ -86,11 +86,17 @@ impl Analysis {
             _ => Channel::Other,
         };
         let key = self.collect_key(asset, record);
-        let (phrase, op) = ("had it at hand for", record.op().as_bytes());
-        let claim = Claim::of(Verb::Collect, Some(asset), source, phrase, op, record);
+        let (phrase, thing) = match record.kind {
+            Kind::Traffic(_) => ("had it, as what came to the gateway shows", ""),
+            Kind::Layer(_) => ("has it in what was left on disk", ""),
+            Kind::Call { .. } => ("had it when it called", record.op()),
+            _ => ("had it, as this event shows:", record.op()),
+        };
+        let thing = thing.as_bytes();
+        let claim = Claim::of(Verb::Collect, Some(asset), source, phrase, thing, record);
         let ending = (Ending::Succeeded, Basis::LaterEvent, None);
         self.claim(key, record, touched, Claim { destination: None, markers, ending, ..claim });
-        self.gain(asset, record, phrase, op, Link::Content);
+        self.gain(asset, record, phrase, thing, Link::Content);
     }
 
     /// Says of the collection that the data came from, where one was seen, that it worked.

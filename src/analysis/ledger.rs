@@ -302,7 +302,7 @@ impl Entry {
         let proven = finding.confidence > Confidence::Suspected;
         let deed = match (finding.verb, self.deed.as_deref()) {
             (_, Some(deed)) if worked && finding.outcome_basis > Basis::Decision => {
-                format!("tried to {deed} ({place}): it worked")
+                format!("managed to {deed} ({place})")
             }
             (_, Some(deed)) if worked => format!("tried to {deed} ({place}): it was let through"),
             (_, Some(deed)) => format!("tried to {deed} ({place})"),
@@ -321,6 +321,9 @@ impl Entry {
             (Verb::Process, _) if worked => format!("handed values of {asset} to {place}"),
             (verb, _) => format!("tried to {verb} {asset} ({place})"),
         };
+        // A program may be called like what it reads (`hostname`).
+        let what = if who == asset { "the program " } else { "" };
+        let who = format!("{what}{who}");
         match (&finding.error, worked) {
             (Some(error), false) => format!("{who} {deed}: {} with {error}", finding.outcome.name()),
             (None, false) => format!("{who} {deed}: {}", finding.outcome.name()),

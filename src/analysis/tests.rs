@@ -558,6 +558,19 @@ fn attempts_on_the_system() {
 }
 
 #[test]
+fn findings_read_well() {
+    let mut session = start();
+    session.feed(step("reboot", 1, None).result(0));
+    assert_eq!(session.findings()[0].title, "python3 managed to switch the machine off or restart it (reboot)");
+    // By what it had the values before, nobody saw.
+    let mut session = start();
+    session.feed(step("write", 1, file("/var/tmp/x")).payload("anna.berg@example.com"));
+    let findings = session.findings();
+    let had = findings.iter().find(|finding| finding.verb == Verb::Collect).expect("it had it");
+    assert_eq!(had.chain[0].what, "python3 had it when it called write");
+}
+
+#[test]
 fn what_no_single_event_shows_is_counted() {
     let mass = |session: &Session| session.verbs().iter().filter(|(_, asset, _)| asset.is_none()).count();
     let mut session = start();

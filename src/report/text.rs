@@ -7,7 +7,7 @@ use std::path::Path;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Entry, Report};
-use crate::analysis::finding::{Basis, Finding, Link, Severity};
+use crate::analysis::finding::{Basis, Channel, Finding, Link, Severity};
 use crate::analysis::rules::Rules;
 use crate::analysis::verdict::Status;
 
@@ -266,12 +266,19 @@ fn outcome(finding: &Finding) -> String {
         Basis::Layer => "found on disk afterwards",
     };
     let error = finding.error.as_deref().map(|error| format!(" with {error}")).unwrap_or_default();
-    let to = finding.destination.as_deref().map(|to| format!(", to {to}")).unwrap_or_default();
+    // Where no file and no host is named, the destination is the call itself.
+    let way = match (finding.channel, finding.destination.as_deref()) {
+        (Channel::Other, None) => String::new(),
+        (Channel::Other, Some(to)) if to.contains(['/', '.', ':']) => format!("; to {to}"),
+        (Channel::Other, Some(call)) => format!("; in the call {call}"),
+        (channel, None) => format!("; by {}", channel.name()),
+        (channel, Some(to)) => format!("; by {}, to {to}", channel.name()),
+    };
     let through = match finding.encodings.as_slice() {
         [] => String::new(),
         layers => format!(", seen through {}", layers.join(", ")),
     };
-    format!("{}{error} ({basis}); by {}{to}{through}", finding.outcome.name(), finding.channel.name())
+    format!("{}{error} ({basis}){way}{through}", finding.outcome.name())
 }
 
 /// A command line as a shell would take it, as far as quoting goes.
@@ -355,6 +362,24 @@ mod tests {
     fn commands_are_quoted_where_they_must() {
         let argv = ["python3", "-c", "print('x')", ""].map(str::to_owned);
         assert_eq!(command(&argv), r"python3 -c 'print('\''x'\'')' ''");
+    }
+
+    #[test]
+    fn a_way_is_told_where_there_is_one() {
+        let told = |channel: &str, destination: Option<&str>| {
+            let finding = serde_json::json!({
+                "id": 1, "verb": "control", "confidence": "proven", "severity": "low", "declared": false, "asset": null,
+                "class": null, "markers": [], "channel": channel, "destination": destination, "encodings": [],
+                "decision": "allowed", "outcome": "succeeded", "error": null, "process": null, "title": "it did",
+                "attack": null, "chain": [], "outcome_basis": "result", "events": 1
+            });
+            outcome(&serde_json::from_value(finding).unwrap())
+        };
+        assert_eq!(told("file", Some("/x")), "succeeded (by the call's result); by file, to /x");
+        assert_eq!(told("env", None), "succeeded (by the call's result); by env");
+        assert_eq!(told("other", Some("write")), "succeeded (by the call's result); in the call write");
+        assert_eq!(told("other", Some("/etc/x")), "succeeded (by the call's result); to /etc/x");
+        assert_eq!(told("other", None), "succeeded (by the call's result)");
     }
 
     proptest! {
