@@ -161,13 +161,12 @@ impl Screen {
             parser.screen_mut().set_scrollback(at);
             rows
         }));
-        match looked {
-            Ok(rows) => find(&rows, redactor),
+        if let Ok(rows) = looked {
+            find(&rows, redactor)
+        } else {
             // Nothing is shown of a broken one.
-            Err(_) => {
-                self.broken = true;
-                HashSet::new()
-            }
+            self.broken = true;
+            HashSet::new()
         }
     }
 

@@ -176,7 +176,7 @@ mod tests {
         };
         record.verbs.insert(Verb::Store);
         record.assets.insert(0);
-        assert_eq!(told(record.clone()), "#7 00:00.000 store: the layer has /tmp/x (customers), which is new, 2.0 KiB");
+        assert_eq!(told(record), "#7 00:00.000 store: the layer has /tmp/x (customers), which is new, 2.0 KiB");
         record.kind = Kind::Layer(LayerChange::Deleted);
         assert_eq!(told(record), "#7 00:00.000 store: the layer no longer has /tmp/x (customers)");
         let asked = Record {
