@@ -94,6 +94,15 @@ impl Hits {
         assets
     }
 
+    /// The assets of which a value stood there as it is.
+    pub fn in_clear(&self) -> AssetSet {
+        let mut assets = AssetSet::default();
+        for hit in self.all.iter().filter(|hit| hit.path == Path::CLEAR) {
+            assets.insert(hit.id.asset);
+        }
+        assets
+    }
+
     /// The markers of one asset.
     pub fn of(&self, asset: usize) -> &[Hit] {
         let start = self.all.partition_point(|hit| hit.id.asset < asset);

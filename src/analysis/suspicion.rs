@@ -156,7 +156,7 @@ impl Analysis {
         let Some(kept) = self.amounts.count(key, record.payload, opaque) else { return };
         for asset in assets {
             if kept.is_part_of(self.amounts.read(asset)) {
-                let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
+                let key = self.store_key(asset, &to.name);
                 let phrase = if record.process.is_some() {
                     "wrote what cannot be read to"
                 } else {
