@@ -242,7 +242,7 @@ impl Analysis {
                 self.contents(Verb::Transmit, &hits, record, touched, (&to.name, channel), sent);
                 // The gateway, where there is one, sees what is meant, without TLS around it.
                 if !self.gateway.any {
-                    self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
+                    self.suspect(record, touched, (&to, channel), &hits);
                 }
             }
             Place::Local => {

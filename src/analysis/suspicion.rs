@@ -4,13 +4,14 @@
 //! client data speak for themselves.
 //!
 //! Bytes that no known format begins are a cipher's, or as good: of those a part of the data, such as a row of a
-//! table, is enough, but no more than the data itself makes. Packed ones are undone and searched, so that only many of
-//! them, which may be packed within something unknown, are held against whoever sends them.
+//! table, is enough, but no more than the data itself makes. Packed ones are undone, and what comes out is looked at in
+//! their place; where they cannot be undone, only many of them are held against whoever sends them.
 
 use std::collections::{HashMap, HashSet};
 
 use super::claims::Claim;
 use super::finding::{Channel, Confidence, Link};
+use super::matcher::Hits;
 use super::place::channel;
 use super::{Analysis, Touched};
 use crate::store::{AssetSet, Object, Record, Verb};
@@ -112,17 +113,21 @@ impl Analysis {
         record: &Record<'_>,
         touched: &mut Touched,
         (to, channel): (&Object, Channel),
-        bytes: &[u8],
-        besides: AssetSet,
+        hits: &Hits,
     ) {
         let Some(process) = record.process else { return };
+        let (place, besides) = (self.hasher.object(to), hits.assets());
+        // What was packed and could be undone speaks for itself.
+        let is_packed =
+            is_packed(record.payload) || self.amounts.opaque.get(&place).is_some_and(|unread| unread.packed);
+        let bytes = if is_packed && !hits.inside().is_empty() { hits.inside() } else { record.payload };
         // Also of who had nothing: an identifier that went out before is none of what is read later.
         let opaque = self.amounts.opaque(bytes, |run| self.hasher.any(run));
         let origins = self.lineage.reach(process.key);
         if origins.iter().all(|origin| besides.contains(origin.asset)) {
             return;
         }
-        let Some(sent) = self.amounts.count(self.hasher.object(to), bytes, opaque) else { return };
+        let Some(sent) = self.amounts.count(place, bytes, opaque) else { return };
         for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
             let read = self.amounts.read(origin.asset);
             if sent.all >= (read / SHRINK).clamp(LEAST, ENOUGH) || sent.is_part_of(read) {
@@ -416,5 +421,25 @@ mod tests {
         assert_eq!((found(&bare, Verb::Transmit), found(&packed, Verb::Transmit)), (1, 0));
         packed.feed(sent(Traffic::Sent, &cipher().repeat(2)));
         assert_eq!(found(&packed, Verb::Transmit), 1);
+    }
+
+    #[test]
+    fn what_was_packed_speaks_for_itself() {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+            encoder.finish().expect("memory")
+        };
+        let events: String = (0..60).map(|n| format!("{{\"event\":\"started\",\"after\":{}}},", n * n)).collect();
+        let spelled = data_encoding::BASE64URL_NOPAD.encode(&cipher()[..110]);
+        for (body, is_suspected) in [
+            (events.clone().into_bytes(), false),
+            (format!("{events}\"{spelled}\"").into_bytes(), true),
+            (cipher()[..200].to_vec(), true),
+        ] {
+            let mut session = start();
+            session.read_customers(1).feed(sent(Traffic::Sent, &gzip(&body)));
+            assert_eq!(found(&session, Verb::Transmit) == 1, is_suspected, "{}", String::from_utf8_lossy(&body));
+        }
     }
 }
