@@ -64,7 +64,7 @@ impl Screen {
         if poll(&mut polled, Some(&left)).expect("polled") == 0 {
             return true;
         }
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 8_192];
         let Ok(n @ 1..) = self.terminal.read(&mut piece) else { return false };
         self.parser.process(&piece[..n]);
         self.tail.extend_from_slice(&piece[..n]);
@@ -108,7 +108,7 @@ impl Screen {
         let header = self.line(0);
         let before = header.split(" ev").next().unwrap_or_default();
         let digits = before.rsplit(' ').next().unwrap_or_default().replace(',', "");
-        digits.parse().unwrap_or_else(|_| panic!("no events in {header:?}"))
+        digits.parse().expect("a number of events")
     }
 
     /// The row of the moment, as the list of events says it.
