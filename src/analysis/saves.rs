@@ -127,7 +127,9 @@ mod tests {
         assert_eq!(told(start().read_customers(1).feed(write(BESIDE, rows())).feed(elsewhere))[0], left[0]);
         // What is masked or packed is not the data.
         let mut keyed = rows().into_bytes();
-        keyed.iter_mut().for_each(|byte| *byte ^= 9);
+        for byte in &mut keyed {
+            *byte ^= 9;
+        }
         let mut session = start();
         session.read_customers(1).feed(write(BESIDE, String::new()).payload(keyed)).feed(rename(BESIDE, CUSTOMERS));
         assert_eq!(told(&mut session)[0], left[0]);
