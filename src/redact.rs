@@ -67,6 +67,11 @@ impl Redactor {
         self.ascii
     }
 
+    /// Bytes of the longest value that it masks; 0 where it masks none.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// A whole thing (a path, a host name) on one line, at most `limit` of its bytes.
     pub fn text<'a>(&'a self, bytes: &'a [u8], limit: usize) -> Shown<'a> {
         Shown { redactor: self, bytes, limit, fragment: false, lines: false }
@@ -104,6 +109,14 @@ impl Redactor {
 
     fn mask(&self) -> &'static str {
         if self.ascii { "****" } else { "••••" }
+    }
+
+    /// The first bytes, at most `limit` of them, or as many more as it takes to cut no value in two: what is left of a
+    /// value after a cut may be too short to be known for one.
+    pub fn cut<'b>(&self, bytes: &'b [u8], limit: usize) -> &'b [u8] {
+        let masked = if bytes.len() > limit { self.masked(bytes) } else { Vec::new() };
+        let end = masked.iter().find(|span| span.start < limit && limit < span.end).map_or(limit, |span| span.end);
+        bytes.get(..end).unwrap_or(bytes)
     }
 
     /// Whether any part of `bytes` would be masked, in a whole thing or a fragment.
@@ -312,6 +325,18 @@ mod tests {
             assert_eq!(parts.replace("••••••••", "••••"), "/tmp/••••/••••", "at {at}");
         }
         assert_eq!(redactor.part(b"a\nb", 1..3), "\\nb");
+    }
+
+    #[test]
+    fn a_cut_goes_around_values() {
+        let redactor = redactor(false, false);
+        let bytes = b"x=ada@example.com;tail";
+        for limit in 0..=bytes.len() {
+            let cut = redactor.cut(bytes, limit);
+            assert_eq!(cut.len(), if (3..17).contains(&limit) { 17 } else { limit });
+            assert!(!redactor.fragment(cut, 99).to_string().contains("ada"));
+        }
+        assert_eq!(redactor.cut(b"abc", 9), b"abc");
     }
 
     #[test]

@@ -158,8 +158,9 @@ impl Analysis {
         ChainItem { event: record.seq, what, link }
     }
 
-    fn actor(&self, process: &Process) -> Actor {
-        let argv = process.argv.get(..MAX_ARGV).unwrap_or(&process.argv);
+    pub(super) fn actor(&self, process: &Process) -> Actor {
+        // Cut around values: half of one would not be masked.
+        let argv = self.redactor().map_or(&[][..], |redactor| redactor.cut(&process.argv, MAX_ARGV));
         Actor {
             pid: process.pid,
             exe: self.show(&process.exe),
@@ -167,13 +168,18 @@ impl Analysis {
         }
     }
 
-    /// Subject bytes as text that is safe to show: escaped, marker values masked.
-    pub(super) fn show(&self, bytes: &[u8]) -> String {
+    /// What masks values in texts of findings; `None` where there are too many of them.
+    pub(super) fn redactor(&self) -> Option<&Redactor> {
         let redactor = self.redactor.get_or_init(|| {
             let values = self.assets.iter().flat_map(|asset| &asset.markers).map(|marker| marker.value.as_slice());
             Redactor::new(values.filter(|value| value.len() >= matcher::MIN_MARKER), false, false).ok()
         });
-        match redactor {
+        redactor.as_ref()
+    }
+
+    /// Subject bytes as text that is safe to show: escaped, marker values masked.
+    pub(super) fn show(&self, bytes: &[u8]) -> String {
+        match self.redactor() {
             Some(redactor) => redactor.text(bytes, MAX_NAME).to_string(),
             None => "(not shown: values cannot be masked)".to_owned(),
         }

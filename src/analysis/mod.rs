@@ -223,12 +223,14 @@ impl Analysis {
 
     /// What is known of a process, shared between all that refer to it.
     fn image(&mut self, process: &Process) -> Arc<Process> {
-        let kept = self.images.entry(process.key).or_insert_with(|| {
-            let mut copy = process.clone();
-            copy.argv.truncate(claims::MAX_ARGV);
-            Arc::new(copy)
-        });
-        Arc::clone(kept)
+        if let Some(kept) = self.images.get(&process.key) {
+            return Arc::clone(kept);
+        }
+        let mut copy = process.clone();
+        copy.argv.truncate(self.redactor().map_or(0, |redactor| redactor.cut(&process.argv, claims::MAX_ARGV).len()));
+        let kept = Arc::new(copy);
+        self.images.insert(process.key, Arc::clone(&kept));
+        kept
     }
 
     /// What is to be said of an object by its name alone.

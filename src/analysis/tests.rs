@@ -572,6 +572,20 @@ fn findings_read_well() {
 }
 
 #[test]
+fn long_arguments_are_cut_around_values() {
+    let mut session = start();
+    for before in super::claims::MAX_ARGV - MAIL.len()..=super::claims::MAX_ARGV {
+        let argv = [vec![b'x'; before - 1], b"\0".to_vec(), MAIL.as_bytes().to_vec(), b"\0tail\0".to_vec()].concat();
+        let process = Process { key: ProcessKey(before as u32), argv, ..Process::default() };
+        let kept = session.analysis.image(&process);
+        for process in [&process, &*kept] {
+            let argv = session.analysis.actor(process).argv.join(" ");
+            assert!(!argv.contains(&MAIL[..4]), "{before}: {argv}");
+        }
+    }
+}
+
+#[test]
 fn what_no_single_event_shows_is_counted() {
     let mass = |session: &Session| session.verbs().iter().filter(|(_, asset, _)| asset.is_none()).count();
     let mut session = start();

@@ -33,7 +33,7 @@ pub(super) fn line(record: &Record<'_>, redactor: &Redactor, out: &mut String) -
                 target,
                 target_kind,
                 detail: record.detail,
-                payload: record.payload.get(..PAYLOAD_LIMIT).unwrap_or(record.payload),
+                payload: redactor.cut(record.payload, PAYLOAD_LIMIT),
                 payload_len: record.payload_len,
                 result: record.result,
             };
@@ -65,7 +65,7 @@ fn other(record: &Record<'_>, redactor: &Redactor, out: &mut String) -> fmt::Res
         Kind::ProcessEnd => status(record.args[0], out)?,
         Kind::Lost => write!(out, " {} events", record.args[0])?,
         Kind::TerminalOutput => {
-            let payload = record.payload.get(..PAYLOAD_LIMIT).unwrap_or(record.payload);
+            let payload = redactor.cut(record.payload, PAYLOAD_LIMIT);
             let dots = if record.payload_len > payload.len() as u64 { "..." } else { "" };
             write!(out, " {}{dots}", quoted(redactor.fragment(payload, usize::MAX)))?;
         }

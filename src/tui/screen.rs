@@ -139,21 +139,22 @@ impl Screen {
         Ok(self.fed >= wanted)
     }
 
-    /// The cells, by row and column, in which planted values stand. Looked for in all that the terminal shows and in a
-    /// page above and below, whatever part of it is drawn, and across the ends of rows: a value that is wrapped or
-    /// scrolled half away is masked like any other. All rows are taken together, not only those that say they were
-    /// wrapped, since that is forgotten when the terminal is given another width, and programs that fill the screen wrap by
-    /// themselves.
+    /// The cells, by row and column, in which planted values stand. Looked for in all that the terminal shows and as far
+    /// above and below as a value may reach, whatever part of it is drawn, and across the ends of rows: a value that is
+    /// wrapped or scrolled half away is masked like any other. All rows are taken together, not only those that say
+    /// they were wrapped, since that is forgotten when the terminal is given another width, and programs that fill the
+    /// screen wrap by themselves.
     pub(super) fn masked(&mut self, redactor: &Redactor) -> HashSet<(u16, u16)> {
         let parser = &mut self.parser;
-        if self.broken {
+        if self.broken || redactor.longest() == 0 {
             return HashSet::new();
         }
         let looked = catch_unwind(AssertUnwindSafe(|| {
             let at = parser.screen().scrollback();
-            let height = usize::from(parser.screen().size().0);
+            let (height, width) = parser.screen().size();
+            let reach = (redactor.longest() / usize::from(width.max(1)) + 1).min(height.into());
             let mut rows = Vec::new();
-            for offset in [at + height, at, at.saturating_sub(height)] {
+            for offset in [at + reach, at, at.saturating_sub(reach)] {
                 // It goes no further up than there are lines, so pages may overlap.
                 parser.screen_mut().set_scrollback(offset);
                 look(parser.screen(), at, &mut rows);
