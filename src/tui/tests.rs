@@ -470,7 +470,7 @@ fn what_is_wrapped_is_masked_in_the_views_and_what_is_none_is_shown() {
     let mut app = open(Path::new(DEMO), redactor, DARK, Some(live));
     press(&mut app, "8");
     draw(&mut app, 120, 40);
-    let said = format!("{} password {VALUE} end\r\n{} 4 login{VALUE}\r\n", "x".repeat(95), "y".repeat(30));
+    let said = format!("\x1b[2J\x1b[H{} password {VALUE} end\r\n{} 4 login{VALUE}\r\n", "x".repeat(95), "y".repeat(30));
     app.screen.feed_live(said.as_bytes());
     for (key, sizes) in [("8", vec![(120, 40)]), ("1", vec![(120, 60), (200, 60)])] {
         press(&mut app, key);
