@@ -2,7 +2,7 @@
 //! come meanwhile; and what belljar costs while the subject does nothing.
 //!
 //! `cargo bench --bench keys` starts the real `belljar run` in a terminal of 120x40 that this program is the other end of.
-//! As root, for the kernel's witness. Environment: `WITNESS` (`ebpf`), `KEYS` (400), `IDLE` seconds (20; 0 leaves it
+//! As root, for the kernel's witness. What is measured while other programs of the machine work is told apart. Environment: `WITNESS` (`ebpf`), `KEYS` (400), `IDLE` seconds (20; 0 leaves it
 //! out), `BELLJAR` another build. Figures stand in `benches/README.md`.
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "a benchmark ends where something is wrong")]
@@ -64,7 +64,7 @@ impl Screen {
         if poll(&mut polled, Some(&left)).expect("polled") == 0 {
             return true;
         }
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 8_192];
         let Ok(n @ 1..) = self.terminal.read(&mut piece) else { return false };
         self.parser.process(&piece[..n]);
         self.tail.extend_from_slice(&piece[..n]);
@@ -108,7 +108,7 @@ impl Screen {
         let header = self.line(0);
         let before = header.split(" ev").next().unwrap_or_default();
         let digits = before.rsplit(' ').next().unwrap_or_default().replace(',', "");
-        digits.parse().unwrap_or_else(|_| panic!("no events in {header:?}"))
+        digits.parse().expect("a number of events")
     }
 
     /// The row of the moment, as the list of events says it.
@@ -126,11 +126,49 @@ impl Screen {
     }
 }
 
-/// Sorts, and says what there is to say of times.
-fn told(mut times: Vec<Duration>) -> String {
-    times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1)).copied().unwrap_or_default();
-    format!("median {:.1?}, p95 {:.1?}, p99 {:.1?}, worst {:.1?}, of {}", at(50), at(95), at(99), at(100), times.len())
+/// Says what there is to say of times: of those when nobody else worked, and of all.
+fn told(all: &[(Duration, bool)]) -> String {
+    let words = |alone: bool| {
+        let mut times: Vec<Duration> = all.iter().filter(|one| one.1 || !alone).map(|one| one.0).collect();
+        times.sort_unstable();
+        let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
+        let at = |share| at(share).copied().unwrap_or_default();
+        let (median, p95, p99, worst) = (at(50), at(95), at(99), at(100));
+        format!("median {median:.1?}, p95 {p95:.1?}, p99 {p99:.1?}, worst {worst:.1?}, of {}", times.len())
+    };
+    format!("{}; with other load: {}", words(true), words(false))
+}
+
+/// Processor time of all but this program and what it started, in the kernel's ticks.
+fn others() -> u64 {
+    let numbers = |text: &str| text.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<u64>>();
+    let stat = fs::read_to_string("/proc/stat").expect("procfs");
+    let cpu = numbers(stat.lines().next().unwrap_or_default());
+    // Without what was idle or waited for a disk.
+    let busy: u64 = cpu.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4 | 8..)).map(|(_, ticks)| ticks).sum();
+    let mut all = Vec::new();
+    for entry in fs::read_dir("/proc").expect("procfs").flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u64>() else { continue };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let fields = numbers(&stat.rsplit(')').next().unwrap_or_default().replacen(char::is_alphabetic, "0", 1));
+        if let [_, parent, ..] = fields[..] {
+            all.push((pid, parent, fields.get(11..13).map_or(0, |times| times.iter().sum::<u64>())));
+        }
+    }
+    // Children after their parents, wherever numbers began again: until nothing is added.
+    let mut own = vec![u64::from(std::process::id())];
+    let mut at = 0;
+    while let Some(parent) = own.get(at).copied() {
+        own.extend(all.iter().filter(|one| one.1 == parent).map(|one| one.0));
+        at += 1;
+    }
+    busy.saturating_sub(all.iter().filter(|one| own.contains(&one.0)).map(|one| one.2).sum())
+}
+
+/// Whether nobody else had a tenth of a processor since.
+fn alone(before: u64, since: Instant) -> bool {
+    let ticks = others().saturating_sub(before) as f64 / rustix::param::clock_ticks_per_second() as f64;
+    ticks <= since.elapsed().as_secs_f64() / 10.0
 }
 
 /// Irregular pauses: none falls in step with belljar's own clock.
@@ -152,37 +190,42 @@ fn busy(dir: &Path, keys: u64) {
     // Views: the tabs at the top and the hints at the bottom have changed, so all between has.
     let mut views = Vec::new();
     for n in 0..keys {
+        let (since, before) = (Instant::now(), others());
         screen.look_for(pause(&mut state));
         let (key, tab, hint) = if n % 2 == 0 { ("2", "[2 Events]", "fold") } else { ("3", "[3 Flow]", "evidence") };
         screen.press(key);
-        views.push(screen.wait(tab, |screen| screen.line(1).contains(tab) && screen.line(HEIGHT - 1).contains(hint)));
+        let took = screen.wait(tab, |screen| screen.line(1).contains(tab) && screen.line(HEIGHT - 1).contains(hint));
+        views.push((took, alone(before, since)));
     }
     // The cursor, off the newest event.
     let mut moves = Vec::new();
     screen.press("2g50%\r");
     screen.look_for(Duration::from_secs(1));
     for n in 0..keys {
+        let (since, before) = (Instant::now(), others());
         screen.look_for(pause(&mut state));
         let row = screen.row().expect("a row");
         let (key, wanted) = if n % 8 < 4 { ("k", row - 1) } else { ("j", row + 1) };
         screen.press(key);
-        moves.push(screen.wait("the next row", |screen| screen.row() == Some(wanted)));
+        let took = screen.wait("the next row", |screen| screen.row() == Some(wanted));
+        moves.push((took, alone(before, since)));
     }
     let (took, events) = (begun.elapsed(), screen.events() - before);
     println!("{:.0} events/s by the header, over {:.1} s", events as f64 / took.as_secs_f64(), took.as_secs_f64());
-    println!("a key until its view is there: {}", told(views));
-    println!("a key until the next row is shown: {}", told(moves));
+    println!("a key until its view is there: {}", told(&views));
+    println!("a key until the next row is shown: {}", told(&moves));
     // Nothing pressed, the newest events shown.
     screen.press("f");
     screen.look_for(Duration::from_secs(1));
-    screen.frames.clear();
-    screen.look_for(Duration::from_secs(10));
-    let gaps = screen.frames.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    println!(
-        "{:.1} frames/s of newest events; from one to the next: {}",
-        screen.frames.len() as f64 / 10.0,
-        told(gaps)
-    );
+    let mut gaps = Vec::new();
+    for _ in 0..20 {
+        screen.frames.clear();
+        let (since, before) = (Instant::now(), others());
+        screen.look_for(Duration::from_secs(1));
+        let alone = alone(before, since);
+        gaps.extend(screen.frames.windows(2).map(|pair| (pair[1] - pair[0], alone)));
+    }
+    println!("newest events, from one frame to the next: {}", told(&gaps));
     screen.end();
     let session: Value = serde_json::from_slice(&fs::read(bundle.join("session.json")).expect("it")).expect("JSON");
     let ns = session["duration_ns"].as_f64().unwrap_or(f64::NAN);

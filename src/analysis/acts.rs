@@ -105,15 +105,17 @@ impl Analysis {
                     }
                 }
             }
-            Act::Remove | Act::Truncate => {
-                let named = self.paths.of(record.object);
+            Act::Truncate => {
+                if let Some(object) = record.object {
+                    self.empties(object, record, touched, "cut");
+                    self.wrote(object, record);
+                }
+            }
+            Act::Remove => {
+                let planted = record.object.filter(|object| self.is_planted(object));
+                let named = self.paths.of(planted);
                 for asset in named.iter() {
-                    self.destroy(
-                        asset,
-                        record,
-                        touched,
-                        if call.name.contains("truncate") { "cut" } else { "removed" },
-                    );
+                    self.destroy(asset, record, touched, "removed");
                 }
                 if let Some(object) = record.object.filter(|_| named.0 != 0) {
                     self.wrote(object, record);
@@ -154,9 +156,7 @@ impl Analysis {
         }
         let Some(object) = record.object.filter(|_| write) else { return };
         if truncate {
-            for asset in self.paths.of(record.object).iter() {
-                self.destroy(asset, record, touched, "emptied");
-            }
+            self.empties(object, record, touched, "emptied");
         }
         self.names(record, touched, record.object);
         if self.facts(object).place == Place::Disk {
@@ -214,10 +214,17 @@ impl Analysis {
         let Facts { own, flow, place, .. } = self.facts(to);
         match place {
             Place::Disk => {
+                if hits.in_clear().0 != 0 {
+                    self.saves(flow);
+                }
                 // Its own place is where it was already.
                 hits.retain(|hit| !own.contains(hit.id.asset));
                 let channel = channel(record, to);
+                let beside = self.beside(&hits, to);
                 self.contents(Verb::Store, &hits, record, touched, (&to.name, channel), "wrote to");
+                for (asset, key) in beside {
+                    self.ledger.hold(key, asset, flow, record.time_ns);
+                }
                 if !hits.is_empty() {
                     self.wrote(to, record);
                 }
@@ -235,7 +242,7 @@ impl Analysis {
                 self.contents(Verb::Transmit, &hits, record, touched, (&to.name, channel), sent);
                 // The gateway, where there is one, sees what is meant, without TLS around it.
                 if !self.gateway.any {
-                    self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
+                    self.suspect(record, touched, (&to, channel), &hits);
                 }
             }
             Place::Local => {
@@ -311,6 +318,10 @@ impl Analysis {
         }
         if ending(record).0 == Ending::Succeeded && name.starts_with("rename") {
             let (old, new) = (self.flow(from), self.flow(to));
+            self.ledger.drop_held(old, own);
+            if self.planted.contains(&old) {
+                self.planted.insert(new);
+            }
             if whole.0 != 0 && self.moved.len() < MAX_WRITERS {
                 self.moved.insert(old);
             }

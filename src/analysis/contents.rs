@@ -35,6 +35,11 @@ impl Analysis {
         }
     }
 
+    /// Which finding it is that data of an asset is at a place.
+    pub(super) fn store_key(&self, asset: usize, place: &[u8]) -> u64 {
+        self.hasher.any((Verb::Store as u8, asset, None::<u8>, place))
+    }
+
     /// A whole asset went to another path; its bytes were not seen.
     pub(super) fn put(
         &mut self,
@@ -44,7 +49,7 @@ impl Analysis {
         to: &Object,
         phrase: &'static str,
     ) {
-        let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
+        let key = self.store_key(asset, &to.name);
         let claim = Claim::of(Verb::Store, Some(asset), channel(record, to), phrase, &to.name, record);
         let claim = Claim { confidence: Confidence::Suspected, link: Link::Exact, ..claim };
         self.claim(key, record, touched, claim);

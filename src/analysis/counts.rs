@@ -47,6 +47,8 @@ const SHELL: Sort = sort(6, Control, Proven, "T1059.004", "hand a shell to the n
 pub(super) struct Counts {
     /// Files of client data that were changed, by their names' numbers.
     changed: HashSet<u64>,
+    /// Files into which values of client data were written since they were emptied: saved, not destroyed.
+    saved: HashSet<u64>,
     /// Bytes written to disk.
     written: u64,
     /// Processes alive.
@@ -61,6 +63,14 @@ impl Counts {
     /// A process is seen for the first time.
     pub(super) fn met(&mut self, process: &Process) {
         self.pids.insert(process.pid);
+    }
+
+    /// Values of client data are written into a file.
+    pub(super) fn saves(&mut self, flow: u64) {
+        self.changed.remove(&flow);
+        if self.saved.len() < MAX_WRITERS {
+            self.saved.insert(flow);
+        }
     }
 }
 
@@ -106,13 +116,17 @@ impl Analysis {
     /// Client files that are changed. Programs rewrite their own history all the time; the
     /// machine's own identity is nobody's file.
     fn changed(&mut self, record: &Record<'_>, touched: &mut Touched) {
-        let object = match act(None, record) {
-            Act::Open { write: true, truncate: true, .. } | Act::Write | Act::Remove | Act::Truncate | Act::Rename => {
-                record.object
+        let act = act(None, record);
+        let object = match act {
+            Act::Open { write: true, truncate: true, .. } | Act::Write | Act::Remove | Act::Truncate => record.object,
+            // Something else comes to its place, or it goes to another.
+            Act::Rename if record.op().starts_with("rename") => {
+                let target = record.target.filter(|target| self.is_planted(target));
+                target.filter(|target| self.paths.of(Some(target)).0 != 0).or(record.object)
             }
             _ => None,
         };
-        let Some(object) = object else { return };
+        let Some(object) = object.filter(|object| self.is_planted(object)) else { return };
         let own = self.facts(object).own;
         let counts = |index: usize| {
             self.assets.get(index).is_some_and(|asset| !matches!(asset.class.as_str(), "device" | "history"))
@@ -121,7 +135,16 @@ impl Analysis {
             return;
         }
         let flow = self.flow(object);
-        if self.counts.changed.insert(flow)
+        let is_saved = match act {
+            Act::Write => self.counts.saved.contains(&flow),
+            Act::Rename => record.object.is_some_and(|from| self.counts.saved.contains(&self.flow(from))),
+            _ => {
+                self.counts.saved.remove(&flow);
+                false
+            }
+        };
+        if !is_saved
+            && self.counts.changed.insert(flow)
             && self.counts.changed.len() as u64 >= self.rules.limits.changed_files.into()
         {
             self.counted(&MASS, None, record, touched);

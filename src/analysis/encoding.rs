@@ -149,6 +149,13 @@ impl Path {
         usize::from(self.depth)
     }
 
+    /// Compressed, and nothing else around or within.
+    pub fn is_compressed(self) -> bool {
+        use Encoding::{Brotli, Bzip2, Deflate, Gzip, Lz4, Xz, Zlib, Zstd};
+        self.depth() == 1
+            && matches!(self.layers().next(), Some(Gzip | Zlib | Deflate | Zstd | Brotli | Bzip2 | Xz | Lz4))
+    }
+
     /// The layers, outermost first.
     pub fn layers(self) -> impl Iterator<Item = Encoding> {
         self.layers.into_iter().flatten()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::encoding::Path;
 use super::finding::{Actor, Basis, ChainItem, Channel, Confidence, Ending, Finding, Severity};
 use super::matcher::{Hit, MarkerId};
-use crate::store::Verb;
+use crate::store::{AssetSet, Verb};
 
 /// Findings listed at most; the subject decides how many destinations there are.
 const MAX_FINDINGS: usize = 4096;
@@ -77,7 +77,23 @@ struct Entry {
     steps: Vec<u64>,
     /// The event counted last, so that one event counts once.
     last_event: u64,
+    /// Not [held back](Ledger::hold), nor dropped.
+    is_listed: bool,
 }
+
+/// A finding that may turn out to be none.
+#[derive(Debug)]
+struct Held {
+    key: u64,
+    asset: usize,
+    /// The file that it is about, and when that was.
+    flow: u64,
+    time_ns: u64,
+}
+
+/// How long a finding is held back, in nanoseconds: programs that write anew beside a file what stands in it put the one
+/// in the other's place at once.
+pub(super) const HELD_NS: u64 = 3_000_000_000;
 
 /// All findings of a session.
 #[derive(Debug, Default)]
@@ -85,10 +101,48 @@ pub(super) struct Ledger {
     entries: Vec<Entry>,
     by_key: HashMap<u64, usize>,
     dirty: Vec<usize>,
+    held: Vec<Held>,
     unlisted: u64,
 }
 
 impl Ledger {
+    /// Holds back the finding under `key`: that data of this asset went to a file beside its own.
+    pub(super) fn hold(&mut self, key: u64, asset: usize, flow: u64, time_ns: u64) {
+        let Some(index) = self.by_key.get(&key) else { return };
+        if let Some(entry) = self.entries.get_mut(*index) {
+            entry.is_listed = false;
+            self.held.push(Held { key, asset, flow, time_ns });
+        }
+    }
+
+    /// The file came to the place of one of these assets: nothing was left anywhere.
+    pub(super) fn drop_held(&mut self, flow: u64, own: AssetSet) {
+        let by_key = &mut self.by_key;
+        self.held.retain(|held| {
+            let is_none = held.flow == flow && own.contains(held.asset);
+            if is_none {
+                by_key.remove(&held.key);
+            }
+            !is_none
+        });
+    }
+
+    /// Lists what has been held back for long enough, or all of it.
+    pub(super) fn release(&mut self, now_ns: Option<u64>) {
+        let Self { held, by_key, entries, dirty, .. } = self;
+        held.retain(|held| {
+            let is_young = now_ns.is_some_and(|now| now.saturating_sub(held.time_ns) < HELD_NS);
+            if !is_young
+                && let Some(index) = by_key.get(&held.key).copied()
+                && let Some(entry) = entries.get_mut(index)
+            {
+                entry.is_listed = true;
+                dirty.push(index);
+            }
+            is_young
+        });
+    }
+
     /// Whether there is a finding under this key.
     pub(super) fn knows(&self, key: u64) -> bool {
         self.by_key.contains_key(&key)
@@ -166,12 +220,13 @@ impl Ledger {
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();
-        dirty.iter().filter_map(|index| self.entries.get(*index)).map(|entry| entry.finding.clone()).collect()
+        let entries = dirty.iter().filter_map(|index| self.entries.get(*index));
+        entries.filter(|entry| entry.is_listed).map(|entry| entry.finding.clone()).collect()
     }
 
     /// All findings, by id.
     pub(super) fn all(&self) -> Vec<Finding> {
-        self.entries.iter().map(|entry| entry.finding.clone()).collect()
+        self.entries.iter().filter(|entry| entry.is_listed).map(|entry| entry.finding.clone()).collect()
     }
 
     /// Evidence for findings that are not listed because there are too many.
@@ -215,6 +270,7 @@ impl Entry {
             seen: HashSet::new(),
             steps: vec![evidence.step],
             last_event,
+            is_listed: true,
         };
         entry.mark(&evidence.markers);
         entry.finding.title = entry.title();

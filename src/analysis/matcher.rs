@@ -72,7 +72,15 @@ impl Hit {
 #[derive(Debug, Default)]
 pub struct Hits {
     all: Vec<Hit>,
+    /// What compressed bytes were before, its beginning.
+    inside: Vec<u8>,
+    /// How many times something was searched, and which time gave that: some bytes are searched in two ways.
+    searches: u32,
+    search: u32,
 }
+
+/// The most that is kept of what was compressed.
+const MAX_INSIDE: usize = 64 << 10;
 
 impl Hits {
     /// Nothing was found.
@@ -89,6 +97,15 @@ impl Hits {
     pub fn assets(&self) -> AssetSet {
         let mut assets = AssetSet::default();
         for hit in &self.all {
+            assets.insert(hit.id.asset);
+        }
+        assets
+    }
+
+    /// The assets of which a value stood there as it is.
+    pub fn in_clear(&self) -> AssetSet {
+        let mut assets = AssetSet::default();
+        for hit in self.all.iter().filter(|hit| hit.path == Path::CLEAR) {
             assets.insert(hit.id.asset);
         }
         assets
@@ -115,6 +132,28 @@ impl Hits {
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
         self.all.clear();
+        self.inside.clear();
+    }
+
+    /// What was compressed, as far as it is kept; nothing where nothing was.
+    pub fn inside(&self) -> &[u8] {
+        &self.inside
+    }
+
+    /// Something is searched.
+    pub(super) fn begin(&mut self) {
+        self.searches = self.searches.wrapping_add(1);
+    }
+
+    /// Keeps what a decompressor gave.
+    pub(super) fn unpacked(&mut self, bytes: &[u8]) {
+        if self.inside.is_empty() {
+            self.search = self.searches;
+        } else if self.search != self.searches {
+            return;
+        }
+        let room = MAX_INSIDE.saturating_sub(self.inside.len());
+        self.inside.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
     /// Notes one among many; they are to be settled then.

@@ -30,6 +30,7 @@ mod placed;
 mod presented;
 pub mod rules;
 mod salts;
+mod saves;
 mod sealed;
 mod search;
 mod streams;
@@ -47,7 +48,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use belljar_sandbox::decoy::Asset;
-use belljar_sandbox::event::{Kind, ProcessKey, Witness};
+use belljar_sandbox::event::{Kind, ObjectKind, ProcessKey, Witness};
 
 use crate::ingest::{Observer, Touched};
 use crate::redact::Redactor;
@@ -103,6 +104,9 @@ pub struct Analysis {
     writers: HashMap<u64, Writer>,
     /// Planted paths that were given another name.
     moved: HashSet<u64>,
+    /// All files that were there from the beginning, where that is known.
+    planted: HashSet<u64>,
+    emptied: saves::Emptied,
     /// Whom each process connected to last, by TCP.
     peers: HashMap<ProcessKey, Arc<Object>>,
     /// Whether anything was read in the clear on its way into TLS or out of it.
@@ -154,6 +158,8 @@ impl Analysis {
             begun: false,
             writers: HashMap::new(),
             moved: HashSet::new(),
+            planted: HashSet::new(),
+            emptied: saves::Emptied::default(),
             peers: HashMap::new(),
             in_clear: false,
             images: HashMap::new(),
@@ -175,6 +181,17 @@ impl Analysis {
     #[must_use]
     pub fn captured(mut self, limit: u64) -> Self {
         self.captured = limit;
+        self
+    }
+
+    /// Says which files were planted, by their paths in the jail. Without that all that is in the folder of an asset counts
+    /// as the client's, what the subject put there itself included.
+    #[must_use]
+    pub fn planted<'p>(mut self, paths: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        for path in paths {
+            let flow = self.flow(&Object { kind: ObjectKind::File, name: path.into() });
+            self.planted.insert(flow);
+        }
         self
     }
 
@@ -233,6 +250,7 @@ impl Analysis {
 impl Observer for Analysis {
     fn observe(&mut self, record: &Record<'_>) -> Touched {
         let mut touched = Touched::default();
+        self.settle(Some(record.time_ns));
         if let Some(process) = record.process
             && record.kind != Kind::ProcessEnd
             && !self.lineage.knows(process.key)
@@ -284,6 +302,7 @@ impl Observer for Analysis {
 
     fn ended(&mut self) {
         self.compare();
+        self.settle(None);
     }
 
     fn findings(&mut self) -> Vec<serde_json::Value> {

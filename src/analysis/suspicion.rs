@@ -4,19 +4,19 @@
 //! client data speak for themselves.
 //!
 //! Bytes that no known format begins are a cipher's, or as good: of those a part of the data, such as a row of a
-//! table, is enough, but no more than the data itself makes. Packed ones are undone and searched, so that only many of
-//! them, which may be packed within something unknown, are held against whoever sends them.
+//! table, is enough, but no more than the data itself makes. Packed ones are undone, and what comes out is looked at in
+//! their place; where they cannot be undone, only many of them are held against whoever sends them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::claims::Claim;
 use super::finding::{Channel, Confidence, Link};
+use super::matcher::Hits;
 use super::place::channel;
 use super::{Analysis, Touched};
 use crate::store::{AssetSet, Object, Record, Verb};
 
-/// Least opaque bytes to a destination: two identifiers (36 characters each) are no suspicion, three of them, or one
-/// key with a short message under it, may be.
+/// Least opaque bytes to a destination: a row of a table, or a key with a short message under it. Two digests are fewer.
 const LEAST: u64 = 80;
 /// The share of what was read that must have been sent, as a divisor: nothing that people keep shrinks more when it is
 /// packed. More than [`ENOUGH`] is never asked for: parts of the data are data.
@@ -27,6 +27,8 @@ const SPELLED: u64 = 2;
 const HEAD: u64 = 512;
 /// Destinations whose bytes are counted.
 const MAX_DESTINATIONS: usize = 16_384;
+/// Runs of text remembered. Beyond, one that is said again counts again.
+const MAX_RUNS: usize = 65_536;
 /// Shortest run of letters and digits that can be told from a word or a name.
 const RUN: usize = 24;
 /// How close to chance bytes must be: the share of the most entropy that as many bytes can have. A few random bytes
@@ -40,6 +42,8 @@ const MANY: usize = 1024;
 pub(super) struct Amounts {
     read: HashMap<usize, u64>,
     opaque: HashMap<u64, Unread>,
+    /// Runs of text that were sent before: who says them again says nothing new.
+    said: HashSet<u64>,
 }
 
 /// What went to one place and cannot be read.
@@ -53,9 +57,8 @@ struct Unread {
 }
 
 impl Unread {
-    fn add(&mut self, bytes: &[u8]) {
+    fn add(&mut self, bytes: &[u8], opaque: u64) {
         self.packed |= is_packed(bytes);
-        let opaque = opaque(bytes) as u64;
         self.all = self.all.saturating_add(opaque);
         if !self.packed && !is_words(bytes) {
             self.strange = self.strange.saturating_add(opaque);
@@ -69,13 +72,25 @@ impl Unread {
 }
 
 impl Amounts {
-    /// Counts bytes to a place; `None` when there are too many places.
-    fn count(&mut self, place: u64, bytes: &[u8]) -> Option<Unread> {
+    /// How many of the bytes cannot be told from chance and were not said before.
+    fn opaque(&mut self, bytes: &[u8], hash: impl Fn(&[u8]) -> u64) -> u64 {
+        if !is_words(bytes) {
+            return if is_chance(bytes, 256) { bytes.len() as u64 } else { 0 };
+        }
+        let new = |run: &&[u8]| {
+            let run = hash(run);
+            !self.said.contains(&run) && (self.said.len() >= MAX_RUNS || self.said.insert(run))
+        };
+        spelled(bytes).filter(new).map(|run| weight(run) as u64).sum()
+    }
+
+    /// Counts bytes to a place, so many of them opaque; `None` when there are too many places.
+    fn count(&mut self, place: u64, bytes: &[u8], opaque: u64) -> Option<Unread> {
         if self.opaque.len() >= MAX_DESTINATIONS && !self.opaque.contains_key(&place) {
             return None;
         }
         let unread = self.opaque.entry(place).or_default();
-        unread.add(bytes);
+        unread.add(bytes, opaque);
         Some(*unread)
     }
 
@@ -98,15 +113,21 @@ impl Analysis {
         record: &Record<'_>,
         touched: &mut Touched,
         (to, channel): (&Object, Channel),
-        bytes: &[u8],
-        besides: AssetSet,
+        hits: &Hits,
     ) {
         let Some(process) = record.process else { return };
+        let (place, besides) = (self.hasher.object(to), hits.assets());
+        // What was packed and could be undone speaks for itself.
+        let is_packed =
+            is_packed(record.payload) || self.amounts.opaque.get(&place).is_some_and(|unread| unread.packed);
+        let bytes = if is_packed && !hits.inside().is_empty() { hits.inside() } else { record.payload };
+        // Also of who had nothing: an identifier that went out before is none of what is read later.
+        let opaque = self.amounts.opaque(bytes, |run| self.hasher.any(run));
         let origins = self.lineage.reach(process.key);
         if origins.iter().all(|origin| besides.contains(origin.asset)) {
             return;
         }
-        let Some(sent) = self.amounts.count(self.hasher.object(to), bytes) else { return };
+        let Some(sent) = self.amounts.count(place, bytes, opaque) else { return };
         for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
             let read = self.amounts.read(origin.asset);
             if sent.all >= (read / SHRINK).clamp(LEAST, ENOUGH) || sent.is_part_of(read) {
@@ -136,10 +157,11 @@ impl Analysis {
         }
         // What is left is counted anew: it was written before.
         let key = self.hasher.any(("kept", record.process.is_some(), self.hasher.object(to)));
-        let Some(kept) = self.amounts.count(key, record.payload) else { return };
+        let opaque = if is_words(record.payload) { 0 } else { self.amounts.opaque(record.payload, |_| 0) };
+        let Some(kept) = self.amounts.count(key, record.payload, opaque) else { return };
         for asset in assets {
             if kept.is_part_of(self.amounts.read(asset)) {
-                let key = self.hasher.any((Verb::Store as u8, asset, None::<u8>, &*to.name));
+                let key = self.store_key(asset, &to.name);
                 let phrase = if record.process.is_some() {
                     "wrote what cannot be read to"
                 } else {
@@ -185,20 +207,35 @@ impl Analysis {
     }
 }
 
-/// How many of the bytes cannot be told from chance: all of packed or encrypted ones, and in text the runs that spell
-/// such bytes out.
-fn opaque(bytes: &[u8]) -> usize {
-    if !is_words(bytes) {
-        return if is_chance(bytes, 256) { bytes.len() } else { 0 };
-    }
+/// The runs of a text that spell out what cannot be told from chance.
+fn spelled(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_')))
         .filter(|run| run.len() >= RUN && run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic))
-        .filter(|run| {
-            is_chance(run, if run.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-') { 16 } else { 64 })
-        })
-        .map(<[u8]>::len)
-        .sum()
+        .filter(|run| is_chance(run, if is_hex(run) { 16 } else { 64 }))
+}
+
+fn is_hex(run: &[u8]) -> bool {
+    run.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+}
+
+/// How many bytes a run spells: of digits half, of base 64 three quarters, of an identifier none. Programs make one for
+/// each message; whoever hides data in such is not seen by this.
+fn weight(run: &[u8]) -> usize {
+    match run {
+        run if is_uuid(run) => 0,
+        run if is_hex(run) => run.len() / 2,
+        run => run.len() * 3 / 4,
+    }
+}
+
+/// An identifier with its version and variant in place (RFC 9562, 4).
+fn is_uuid(run: &[u8]) -> bool {
+    run.len() == 36
+        && run.iter().enumerate().all(|(at, byte)| (*byte == b'-') == matches!(at, 8 | 13 | 18 | 23))
+        && run.get(14).is_some_and(|version| (b'1'..=b'8').contains(version))
+        && run.get(19).is_some_and(|variant| matches!(variant.to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b'))
+        && is_hex(run)
 }
 
 /// Whether the bytes are text, in whatever alphabet.
@@ -258,15 +295,45 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn opaque(bytes: &[u8]) -> u64 {
+        let hasher = super::super::place::Hasher::default();
+        Amounts::default().opaque(bytes, |run| hasher.any(run))
+    }
+
     proptest! {
         #[test]
         fn chance_is_opaque_however_it_is_spelled(bytes in prop::collection::vec(any::<u8>(), 96..4096)) {
-            prop_assert_eq!(opaque(&bytes), bytes.len());
+            prop_assert_eq!(opaque(&bytes), bytes.len() as u64);
             for spelled in [data_encoding::HEXLOWER.encode(&bytes), data_encoding::BASE64URL_NOPAD.encode(&bytes)] {
                 let request = format!("GET /x?q={spelled} HTTP/1.1\r\n");
-                prop_assert!(opaque(request.as_bytes()) >= spelled.len());
+                prop_assert!(opaque(request.as_bytes()) >= bytes.len() as u64 - 1);
             }
         }
+    }
+
+    #[test]
+    fn identifiers_and_what_was_said_before_accuse_nobody() {
+        let digest =
+            |n: u8| data_encoding::HEXLOWER.encode(&super::super::digests::digest(Encoding::Sha256, &[&[n]])[..32]);
+        let message = |ids: &[String]| {
+            let ids = ids.join("\",\"");
+            sent(Traffic::Request, format!("POST /v1 HTTP/1.1\r\nhost: x\r\n\r\n{{\"ids\":[\"{ids}\"]}}").as_bytes())
+        };
+        let uuid = |n: u8| {
+            let digits = digest(n);
+            format!("{}-{}-4{}-b{}-{}", &digits[..8], &digits[8..12], &digits[12..15], &digits[15..18], &digits[18..30])
+        };
+        let mut session = start();
+        let before: Vec<String> = (0..3).map(digest).collect();
+        session.feed(message(&before));
+        session.read_customers(1);
+        session.feed(message(&before));
+        for n in 0..40 {
+            session.feed(message(&[uuid(n), uuid(0), digest(7)]));
+        }
+        assert_eq!(found(&session, Verb::Transmit), 0, "{:?}", session.findings());
+        session.feed(message(&(3..6).map(digest).collect::<Vec<_>>()));
+        assert_eq!(found(&session, Verb::Transmit), 1, "three that are new are as much as a row");
     }
 
     #[test]
@@ -282,10 +349,11 @@ mod tests {
         ] {
             assert_eq!(opaque(text), 0, "{}", String::from_utf8_lossy(text));
         }
-        let code = program.chunks(4096).filter(|page| opaque(page) as u64 >= LEAST).count();
+        let code = program.chunks(4096).filter(|page| opaque(page) >= LEAST).count();
         assert_eq!(code, 0, "of {} pages of a program", program.len() / 4096);
     }
 
+    use super::super::encoding::Encoding;
     use super::super::tests::{Session, Step, file, opaque as cipher, start, step, tcp};
     use belljar_sandbox::event::{Kind, LayerChange, Protocol, Traffic};
 
@@ -353,5 +421,25 @@ mod tests {
         assert_eq!((found(&bare, Verb::Transmit), found(&packed, Verb::Transmit)), (1, 0));
         packed.feed(sent(Traffic::Sent, &cipher().repeat(2)));
         assert_eq!(found(&packed, Verb::Transmit), 1);
+    }
+
+    #[test]
+    fn what_was_packed_speaks_for_itself() {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+            encoder.finish().expect("memory")
+        };
+        let events: String = (0..60).map(|n| format!("{{\"event\":\"started\",\"after\":{}}},", n * n)).collect();
+        let spelled = data_encoding::BASE64URL_NOPAD.encode(&cipher()[..110]);
+        for (body, is_suspected) in [
+            (events.clone().into_bytes(), false),
+            (format!("{events}\"{spelled}\"").into_bytes(), true),
+            (cipher()[..200].to_vec(), true),
+        ] {
+            let mut session = start();
+            session.read_customers(1).feed(sent(Traffic::Sent, &gzip(&body)));
+            assert_eq!(found(&session, Verb::Transmit) == 1, is_suspected, "{}", String::from_utf8_lossy(&body));
+        }
     }
 }

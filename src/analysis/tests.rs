@@ -540,6 +540,7 @@ fn attempts_on_the_system() {
     for (step, verb, outcome) in cases {
         let (op, mut session) = (step.op, start());
         session.feed(step);
+        session.analysis.ended();
         let found = session.findings();
         assert_eq!(found.len(), 1, "{op}: {found:#?}");
         assert_eq!((found[0].verb, found[0].outcome), (verb, outcome), "{op}");

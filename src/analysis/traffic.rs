@@ -84,7 +84,7 @@ impl Analysis {
             self.reached(record, touched, &to, "asked for a strange name of", hits.assets());
         }
         if what != Traffic::Query && what != Traffic::Hello {
-            self.suspect(record, touched, (&to, channel), record.payload, hits.assets());
+            self.suspect(record, touched, (&to, channel), &hits);
         }
         self.hits = hits;
     }

@@ -58,7 +58,7 @@ const UNKEPT: Attempt<'static> =
 
 /// The first of its sort, kept until the end.
 #[derive(Clone, Debug)]
-struct Sighting {
+pub(super) struct Sighting {
     seq: u64,
     time_ns: u64,
     witness: Witness,
@@ -66,7 +66,16 @@ struct Sighting {
     call: Option<&'static Call>,
     result: Option<i64>,
     process: Option<Arc<Process>>,
-    object: Object,
+    pub(super) object: Object,
+}
+
+impl Sighting {
+    /// The event, as far as it was kept, with this object.
+    pub(super) fn record<'a>(&'a self, object: &'a Object) -> Record<'a> {
+        let &Self { seq, time_ns, witness, kind, call, result, .. } = self;
+        let process = self.process.as_deref();
+        Record { seq, time_ns, witness, kind, call, process, result, object: Some(object), ..Record::blank() }
+    }
 }
 
 /// What went to an address as its callers say, and as the gateway does.
@@ -290,7 +299,7 @@ impl Analysis {
         }
     }
 
-    fn sighting(&mut self, object: &Object, record: &Record<'_>) -> Sighting {
+    pub(super) fn sighting(&mut self, object: &Object, record: &Record<'_>) -> Sighting {
         let process = record.process.map(|process| self.image(process));
         let &Record { seq, time_ns, witness, kind, call, result, .. } = record;
         Sighting { seq, time_ns, witness, kind, call, result, process, object: object.clone() }
@@ -370,11 +379,7 @@ impl Analysis {
 
     fn differs(&mut self, number: u64, what: &Attempt<'_>, sighting: &Sighting) {
         let to = self.by_name(&sighting.object).into_owned();
-        let &Sighting { seq, time_ns, witness, kind, call, result, .. } = sighting;
-        let process = sighting.process.as_deref();
-        let record =
-            Record { seq, time_ns, witness, kind, call, process, result, object: Some(&to), ..Record::blank() };
-        self.attempt(number, None, what, Some(&to), &record, &mut Touched::default());
+        self.attempt(number, None, what, Some(&to), &sighting.record(&to), &mut Touched::default());
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
-use belljar_sandbox::decoy::{Content, Owner};
+use belljar_sandbox::decoy::{Asset, Content, Owner};
 use proptest::prelude::*;
 
 use super::values::{Mac, Maybe, Mode, Network, Size, Value};
@@ -160,6 +160,28 @@ fn the_effective_profile_stands_for_itself() {
             assert_eq!(again.rules().declaration[0].paths, ["/home/bo/p"]);
         }
         profile = Profile::load(if name == "acme" { "workstation" } else { "server" }).unwrap();
+    }
+}
+
+/// Else who reads the one file would be told to have read the other data.
+#[test]
+fn no_value_stands_in_a_file_of_another_asset() {
+    for name in Profile::builtin_names() {
+        let real = Profile::load(name).unwrap().realise(1).unwrap();
+        let own = |asset: &Asset, path: &[u8]| {
+            asset.paths.iter().any(|own| path == own.as_slice() || own.ends_with(b"/") && path.starts_with(own))
+        };
+        for plant in &real.plants {
+            let Content::File(content) = &plant.content else { continue };
+            for asset in real.assets.iter().filter(|asset| !own(asset, &plant.path)) {
+                // Where nothing else of the file is client data the value is there for its own sake.
+                let is_anybodys = real.assets.iter().any(|other| own(other, &plant.path));
+                for marker in asset.markers.iter().filter(|_| is_anybodys) {
+                    let found = memchr::memmem::find(content, &marker.value).is_some();
+                    assert!(!found, "{name}: {} stands in {}", marker.name, String::from_utf8_lossy(&plant.path));
+                }
+            }
+        }
     }
 }
 

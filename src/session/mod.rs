@@ -151,7 +151,8 @@ pub fn run(
         let (spec, rules, output) = (&spec, &rules, &output);
         let made = scope.spawn(move || {
             let analysis = Analysis::new(spec.assets.clone(), rules.clone())
-                .map_err(|error| SessionError::Request(error.to_string()))?;
+                .map_err(|error| SessionError::Request(error.to_string()))?
+                .planted(spec.plants.iter().map(|plant| plant.path.as_slice()));
             // None is chosen when there will be no session; what is made here is thrown away then.
             header.witnesses.extend(chosen.recv().unwrap_or_default());
             let writer = Writer::create(output, &header)?;

@@ -170,11 +170,13 @@ fn run(app: &mut App, pending: &Pending) -> Result<(), ScreenError> {
     let mut drawn: Option<Instant> = None;
     let mut pace = FRAME;
     while !app.quit {
+        // What comes by itself is looked for when the next frame is due.
+        let next = drawn.and_then(|drawn| FRAME.checked_sub(drawn.elapsed())).unwrap_or(FRAME);
         let wait = match drawn {
             None => Duration::ZERO,
             Some(drawn) if app.dirty => pace.saturating_sub(drawn.elapsed()),
-            _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => FRAME,
-            _ if app.export.is_some() || app.lines.waits() || app.hits.as_ref().is_some_and(|hits| !hits.done) => FRAME,
+            _ if app.play.on || app.alive() || app.known.looked < app.known.rows || app.bar.editing => next,
+            _ if app.export.is_some() || app.lines.waits() || app.hits.as_ref().is_some_and(|hits| !hits.done) => next,
             _ => IDLE,
         };
         if !terminal::wait(wait) {

@@ -515,6 +515,9 @@ impl Observer for Thief {
     }
 }
 
+/// Takes a kind, a process, arguments and a path.
+type Tell<'a> = &'a mut dyn FnMut(Kind, u32, [u64; 6], &str);
+
 /// `make` with three hundred shells, each with a compiler and an assembler; one compiler touches client data, one shell
 /// still runs, two linkers were refused something, and some of many greps failed.
 fn build_recording(dir: &Path) {
@@ -531,7 +534,7 @@ fn build_recording(dir: &Path) {
         });
         pushed.expect("open");
     };
-    let start = |tell: &mut dyn FnMut(Kind, u32, [u64; 6], &str), key: u32, parent: u64, exe: &str| {
+    let start = |tell: Tell<'_>, key: u32, parent: u64, exe: &str| {
         tell(Kind::ProcessStart, key, [parent, u64::from(key) + 100, u64::from(key) + 9000, 0, 0, 0], "");
         tell(Kind::ProcessImage, key, [0; 6], exe);
         tell(Kind::Call { abi: Abi::X86_64, nr: 257 }, key, [0; 6], "/src/x.c");

@@ -114,6 +114,9 @@ impl Context<'_> {
             self.cut = true;
         } else if !out.is_empty() {
             self.left -= out.len() as u64;
+            if node.path.is_compressed() {
+                self.hits.unpacked(&out);
+            }
             node.take(&out, self);
         }
         out.clear();
@@ -191,6 +194,7 @@ impl Node {
     /// The next bytes of a stream of the session's.
     pub(super) fn push(&mut self, bytes: &[u8], search: &Search, work: &mut Work, hits: &mut Hits) {
         work.taken += bytes.len() as u64;
+        hits.begin();
         let made = self.deep.as_ref().map_or(0, |deep| deep.made);
         let spent = self.deep.as_ref().is_some_and(|deep| deep.spent);
         let stream = (STREAM_BYTES + STREAM_RATIO * (self.seen + bytes.len() as u64)).saturating_sub(made);

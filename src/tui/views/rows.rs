@@ -28,15 +28,15 @@ pub(super) fn heading(app: &App, view: View, width: u16) -> Option<Line<'static>
         }
         View::Network => {
             let texts = ["  destination", "tries", "sent", "received", "client", "verbs", "spoken"].map(str::to_owned);
-            peer_columns(cells, width, texts, [dim; 7])
+            peer_columns(cells, width, &texts, [dim; 7])
         }
         View::Files => {
             let texts = ["  file", "left", "verbs", "reads", "read", "writes", "written", "assets"].map(str::to_owned);
-            file_columns(cells, width, texts, [dim; 8])
+            file_columns(cells, width, &texts, [dim; 8])
         }
         View::Processes => {
             let texts = [" process", "pid", "events", "client", "refused", "verbs", "ended", "lifetime"];
-            process_columns(cells, width, texts.map(str::to_owned), [dim; 8])
+            process_columns(cells, width, &texts.map(str::to_owned), [dim; 8])
         }
         _ => return None,
     })
@@ -328,7 +328,7 @@ pub(super) fn process_brief(app: &App, entry: Entry, width: u16) -> Line<'static
 }
 
 /// What there is no room for goes: the process id and what was refused.
-fn process_columns(cells: Cells, width: u16, texts: [String; 8], styles: [Style; 8]) -> Line<'static> {
+fn process_columns(cells: Cells, width: u16, texts: &[String; 8], styles: [Style; 8]) -> Line<'static> {
     let narrow = width < 60;
     let name = if narrow { usize::from(width).saturating_sub(8 + 8 + 8).max(8) } else { process(width) };
     let mut cells = cells.left(&texts[0], name, styles[0]);
@@ -366,7 +366,7 @@ fn process_cells(
     let told = if client > 0 { theme.text() } else { dim };
     let refused = if denied > 0 { theme.bad() } else { dim };
     let styles = [style, dim, theme.text(), told, refused, gravest(app, verbs), dim, theme.border(true)];
-    process_columns(Cells::new(width, theme), width, texts, styles)
+    process_columns(Cells::new(width, theme), width, &texts, styles)
 }
 
 /// A bar from a process's beginning to its end, of the session's time.
@@ -395,7 +395,7 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
     file_columns(
         Cells::new(width, theme),
         width,
-        [
+        &[
             format!("    {}", app.show(name, 200)),
             what.to_owned(),
             marks(app, one.verbs),
@@ -419,7 +419,7 @@ fn file_line(app: &App, at: usize, width: u16) -> Line<'static> {
 }
 
 /// What was done with client data and what is left come first; the sizes go where there is no room, then the counts.
-fn file_columns(cells: Cells, width: u16, texts: [String; 8], styles: [Style; 8]) -> Line<'static> {
+fn file_columns(cells: Cells, width: u16, texts: &[String; 8], styles: [Style; 8]) -> Line<'static> {
     let (counted, sized) = (width >= 60, width >= 100);
     let name = if counted { file(width) } else { usize::from(width).saturating_sub(9 + 5).max(10) };
     let mut cells = cells.left(&texts[0], name, styles[0]).text(" ", styles[7]).left(&texts[1], 8, styles[1]);
@@ -452,7 +452,7 @@ fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
     peer_columns(
         Cells::new(width, theme),
         width,
-        [
+        &[
             format!("  {}", app.show(&one.object.name, 200)),
             count(one.tries),
             bytes(one.sent),
@@ -474,7 +474,7 @@ fn peer_line(app: &App, at: usize, width: u16) -> Line<'static> {
 }
 
 /// What there is no room for goes: what was received, what was spoken.
-fn peer_columns(cells: Cells, width: u16, texts: [String; 7], styles: [Style; 7]) -> Line<'static> {
+fn peer_columns(cells: Cells, width: u16, texts: &[String; 7], styles: [Style; 7]) -> Line<'static> {
     let narrow = width < 60;
     let name = if narrow { usize::from(width).saturating_sub(7 + 11 + 7).max(10) } else { destination(width) };
     let mut cells =
