@@ -126,8 +126,7 @@ mod tests {
         let elsewhere = rename(BESIDE, "/home/u/Documents/copy");
         assert_eq!(told(start().read_customers(1).feed(write(BESIDE, rows())).feed(elsewhere))[0], left[0]);
         // What is masked or packed is not the data.
-        let mut keyed = rows().into_bytes();
-        keyed.iter_mut().for_each(|byte| *byte ^= 9);
+        let keyed: Vec<u8> = rows().bytes().map(|byte| byte ^ 9).collect();
         let mut session = start();
         session.read_customers(1).feed(write(BESIDE, String::new()).payload(keyed)).feed(rename(BESIDE, CUSTOMERS));
         assert_eq!(told(&mut session)[0], left[0]);

@@ -430,7 +430,8 @@ mod tests {
             std::io::Write::write_all(&mut encoder, bytes).expect("memory");
             encoder.finish().expect("memory")
         };
-        let events: String = (0..60).map(|n| format!("{{\"event\":\"started\",\"after\":{}}},", n * n)).collect();
+        let events =
+            (0..60).map(|n| format!("{{\"event\":\"started\",\"after\":{}}},", n * n)).collect::<Vec<_>>().concat();
         let spelled = data_encoding::BASE64URL_NOPAD.encode(&cipher()[..110]);
         for (body, is_suspected) in [
             (events.clone().into_bytes(), false),

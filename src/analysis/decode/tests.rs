@@ -251,7 +251,7 @@ fn single_encodings_of_every_value() {
         }
         for separator in [",", ", ", " ", ":", ", 0x"] {
             let join = |print: fn(&u8) -> String| bytes.iter().map(print).collect::<Vec<_>>().join(separator);
-            let decimal = join(|byte| byte.to_string());
+            let decimal = join(u8::to_string);
             let negative = join(|byte| byte.cast_signed().to_string());
             let (small, capital) = (join(|byte| format!("{byte:02x}")), join(|byte| format!("{byte:02X}")));
             if [",", ", ", " "].contains(&separator) {
