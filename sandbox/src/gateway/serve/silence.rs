@@ -16,9 +16,10 @@ use super::stream::Io;
 use super::talk::Talk;
 use super::tls;
 
-/// A pin is checked at once: who lets go later than this after the handshake kept the connection in reserve. (Chromium
-/// lets go of such when it ends, 200 ms after the handshake and more; a pin that does not fit ends curl's within one.)
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// A pin is checked at once: who lets go later than this after the handshake kept the connection in reserve. (A pin that
+/// does not fit ends curl's within a millisecond, on a busy machine within some hundreds; browsers keep theirs for ten
+/// seconds and more, unless they end.)
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// What is known of the connections in TLS.
 #[derive(Default)]
