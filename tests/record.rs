@@ -318,6 +318,21 @@ fn the_same_seed_plants_the_same_values() {
 }
 
 #[test]
+fn every_profile_that_comes_with_belljar_can_be_recorded() {
+    for privilege in Privilege::available() {
+        let lab = Lab::new(privilege);
+        for name in belljar::profile::Profile::builtin_names() {
+            let recorded = lab.record(&["--profile", name], &["true"]);
+            assert_eq!(recorded.code, Some(0), "{name} ({privilege:?}): {}", recorded.stderr);
+        }
+        // A key is planted where Debian keeps the host's own, which nobody else may list.
+        let script = "ls -A /etc/ssl/private; head -n 1 /etc/ssl/private/app.key";
+        let recorded = lab.record(&["--profile", "server"], &["sh", "-c", script]);
+        assert_eq!(recorded.screen(), "app.key\n-----BEGIN PRIVATE KEY-----\n", "{privilege:?}: {}", recorded.stderr);
+    }
+}
+
+#[test]
 fn a_relative_program_of_the_current_directory_runs() {
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);

@@ -146,6 +146,56 @@ fn what_was_below_is_copied_only_where_the_subject_was_shown_it() {
 }
 
 #[test]
+fn what_is_planted_in_a_hidden_folder_is_there_alone() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let all = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::create_dir(dir.path().join("keys")).expect("mkdir");
+    std::fs::set_permissions(dir.path(), all(0o755)).expect("chmod");
+    for name in ["keys/host.pem", "keys/app.pem", "beside"] {
+        std::fs::write(dir.path().join(name), "of the host").expect("write");
+    }
+    let mut spec = common::spec(&[]);
+    spec.binds = vec![belljar_sandbox::spec::Bind {
+        source: dir.path().to_path_buf(),
+        target: "/srv/shown".into(),
+        writable: true,
+    }];
+    let plant = |path: &str, content| belljar_sandbox::decoy::Plant {
+        path: path.into(),
+        content,
+        mode: 0o777,
+        owner: belljar_sandbox::decoy::Owner::User,
+        mtime: 0,
+    };
+    let planted = || belljar_sandbox::decoy::Content::File(b"planted".to_vec());
+    let folder = || belljar_sandbox::decoy::Content::Directory;
+    // What is seen in the folder: the names, and what stands in the one that the host has, too.
+    let script =
+        "cd /srv/shown; { cat beside; ls -A keys; cat keys/app.pem; } >/tmp/seen 2>/dev/null; echo own >keys/host.pem";
+    let host = "of the host";
+    for (hidden, plants, expected) in [
+        (false, vec![], format!("{host}app.pem\nhost.pem\n{host}")),
+        (true, vec![], host.to_owned()),
+        (true, vec![plant("/srv/shown/keys/app.pem", planted())], format!("{host}app.pem\nplanted")),
+        (true, vec![plant("/srv/shown/keys", folder())], host.to_owned()),
+    ] {
+        spec.hidden = if hidden { vec![dir.path().join("keys")] } else { Vec::new() };
+        let is_there = !plants.is_empty();
+        spec.plants = plants;
+        let seen = layer_of(&spec, script, Limits::default());
+        assert_eq!(String::from_utf8_lossy(&seen.contents[&b"/tmp/seen"[..]]), expected, "{:?}", spec.plants);
+        // What the host has there is nothing that was changed.
+        let written =
+            seen.entries.get(&b"/srv/shown/keys/host.pem"[..]).map(|entry| (entry.change, entry.before.clone()));
+        match (hidden, is_there) {
+            (true, true) => assert_eq!(written, Some((LayerChange::Created, None)), "{:?}", spec.plants),
+            (true, false) => assert_eq!(written, None),
+            (false, _) => assert!(matches!(written, Some((LayerChange::Changed, Some(_)))), "{written:?}"),
+        }
+    }
+}
+
+#[test]
 fn large_and_sparse_files_are_read_in_pieces_and_limits_are_counted() {
     let script = "cd /tmp; head -c 300000 /dev/zero | tr '\\0' x > big; printf tail >> big; truncate -s 40G sparse; printf needle | dd of=sparse seek=30000000000 bs=1 conv=notrunc 2>/dev/null";
     let limits = Limits { chunk: 65_536, keep_file: 1000, ..Limits::default() };

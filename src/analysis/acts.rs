@@ -466,7 +466,7 @@ pub(super) fn channel(record: &Record<'_>, object: &Object) -> Channel {
 }
 
 /// Whether this names somebody to send to.
-fn is_peer(object: &Object) -> bool {
+pub(super) fn is_peer(object: &Object) -> bool {
     matches!(object.kind, ObjectKind::Tcp | ObjectKind::Udp | ObjectKind::Socket | ObjectKind::Unix)
         && !object.name.is_empty()
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::acts::is_peer;
 use super::finding::{Confidence, Severity};
 use super::rules::Rules;
 use crate::query::{Context, Names, Query};
@@ -167,9 +168,12 @@ impl Detectors {
 impl Ready {
     /// What the event does it to: the object or target that it is about, else the call itself.
     pub(super) fn thing<'r>(&self, record: &Record<'r>) -> Option<&'r Object> {
-        let named = |object: &&Object| self.names.as_ref().is_none_or(|names| names.matches(&object.name));
         let mut both = [record.target, record.object].into_iter().flatten().filter(|object| !object.name.is_empty());
-        if self.names.is_some() { both.find(named) } else { record.object.filter(|object| !object.name.is_empty()) }
+        match &self.names {
+            Some(names) => both.find(|object| names.matches(&object.name)),
+            // Who is sent to is the target: the object is the socket, which goes by its own address if it has no peer.
+            None => record.target.filter(|target| is_peer(target)).or(record.object).filter(|it| !it.name.is_empty()),
+        }
     }
 }
 

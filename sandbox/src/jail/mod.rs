@@ -219,7 +219,7 @@ impl Jail {
         let on_stage =
             |name: &str| rustix::fs::openat(&self.stage, Path::new(name).join(below), flags, Mode::empty()).ok();
         let file = on_stage(&root.upper)
-            .or_else(|| root.furniture.as_deref().and_then(on_stage))
+            .or_else(|| root.between.iter().find_map(|name| on_stage(name)))
             .or_else(|| rustix::fs::open(root.host.as_ref()?.join(below), flags, Mode::empty()).ok())?;
         let file = File::from(file);
         file.metadata().is_ok_and(|meta| meta.is_file()).then_some(file)

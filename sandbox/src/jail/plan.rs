@@ -2,8 +2,8 @@
 //! so it finds C strings, byte buffers and lists here and only walks them.
 //!
 //! On the stage (a memory file system that only this session has) stand, by number: `lN` host
-//! directories, `fN` furniture and decoys, `uN` what the subject writes, `wN` overlayfs's work
-//! space, and `r`, the jail's root.
+//! directories, `hN` what hides some of what is in them, `fN` furniture and decoys, `uN` what the
+//! subject writes, `wN` overlayfs's work space, and `r`, the jail's root.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
@@ -55,8 +55,8 @@ pub struct LayerRoot {
     pub target: PathBuf,
     /// Name of its upper directory on the stage.
     pub upper: String,
-    /// Name of the directory of furniture below it, if any.
-    pub furniture: Option<String>,
+    /// Names of the directories between it and the host's, topmost first: furniture, and what hides the host's.
+    pub between: Vec<String>,
     /// Host directory at the bottom, if any.
     pub host: Option<PathBuf>,
 }
@@ -145,6 +145,9 @@ struct Draft {
     target: PathBuf,
     source: Option<(usize, PathBuf)>,
     planted: BTreeMap<PathBuf, Planted>,
+    /// Whiteouts. They lie between furniture and the host's, so that what is planted in a hidden directory is there,
+    /// alone: overlayfs looks no further down than a whiteout.
+    hidden: BTreeMap<PathBuf, Planted>,
     /// Attributes of the directory itself.
     attributes: (Option<u32>, u32),
 }
@@ -202,7 +205,13 @@ impl Builder<'_> {
             }
             None => None,
         };
-        self.drafts.push(Draft { target: target.to_path_buf(), source, planted: BTreeMap::new(), attributes });
+        self.drafts.push(Draft {
+            target: target.to_path_buf(),
+            source,
+            planted: BTreeMap::new(),
+            hidden: BTreeMap::new(),
+            attributes,
+        });
         Ok(())
     }
 
@@ -381,20 +390,21 @@ impl Builder<'_> {
         let uid_on_disk = own(uid, self.map.has_uid(uid));
         let gid = if uid == 0 { 0 } else { self.spec.user.gid };
         let gid_on_disk = own(gid, self.map.has_gid(gid));
+        let planted = if matches!(node, Node::Whiteout) { &mut draft.hidden } else { &mut draft.planted };
         let mut parent = PathBuf::new();
         for part in below.parent().into_iter().flat_map(Path::components) {
             parent.push(part);
-            if !draft.planted.contains_key(&parent) {
+            if !planted.contains_key(&parent) {
                 let path = c_string(parent.as_os_str().as_bytes(), "path")?;
                 let made =
                     Planted { path, node: Node::Directory, mode: 0o755, uid: uid_on_disk, gid: gid_on_disk, mtime };
-                draft.planted.insert(parent.clone(), made);
+                planted.insert(parent.clone(), made);
             }
         }
         if below.as_os_str().is_empty() {
             return Ok(()); // the mount point itself
         }
-        let planted = Planted {
+        let made = Planted {
             path: c_string(below.as_os_str().as_bytes(), "path")?,
             node,
             mode,
@@ -402,7 +412,7 @@ impl Builder<'_> {
             gid: gid_on_disk,
             mtime,
         };
-        draft.planted.insert(below.to_path_buf(), planted);
+        planted.insert(below.to_path_buf(), made);
         Ok(())
     }
 
@@ -415,37 +425,39 @@ impl Builder<'_> {
         for (n, draft) in self.drafts.into_iter().enumerate() {
             let (uid, mode) = draft.attributes;
             let uid = uid.filter(|uid| self.map.has_uid(*uid));
-            let has_furniture = !draft.planted.is_empty() || draft.source.is_none();
-            let lower = match (&draft.source, has_furniture) {
-                (Some((source, _)), true) => format!("f{n}:l{source}"),
-                (Some((source, _)), false) => format!("l{source}"),
-                (None, _) => format!("f{n}"),
-            };
+            let mut between = Vec::new();
+            if !draft.planted.is_empty() || draft.source.is_none() {
+                between.push((format!("f{n}"), draft.planted));
+            }
+            if !draft.hidden.is_empty() {
+                between.push((format!("h{n}"), draft.hidden));
+            }
+            let mut lower: Vec<String> = between.iter().map(|(name, _)| name.clone()).collect();
+            lower.extend(draft.source.as_ref().map(|(source, _)| format!("l{source}")));
             planted.push(directory(&format!("u{n}"), mode, uid, 0)?);
             planted.push(directory(&format!("w{n}"), 0o755, uid, 0)?);
-            if has_furniture {
-                planted.push(directory(&format!("f{n}"), mode, uid, 0)?);
-            }
-            for (_, mut node) in draft.planted {
-                if let Node::File(bytes) = &node.node {
-                    furniture_bytes += bytes.len() as u64 + 4096;
+            let names = between.iter().map(|(name, _)| name.clone()).collect();
+            for (name, nodes) in between {
+                planted.push(directory(&name, mode, uid, 0)?);
+                for (_, mut node) in nodes {
+                    if let Node::File(bytes) = &node.node {
+                        furniture_bytes += bytes.len() as u64 + 4096;
+                    }
+                    node.path = c_string(&[name.as_bytes(), b"/", node.path.as_bytes()].concat(), "path")?;
+                    planted.push(node);
                 }
-                let mut path = format!("f{n}/").into_bytes();
-                path.extend_from_slice(node.path.as_bytes());
-                node.path = c_string(&path, "path")?;
-                planted.push(node);
             }
             let target = draft.target.as_os_str().as_bytes();
             overlays.push(Overlay {
                 target: c_string(target.strip_prefix(b"/").unwrap_or(target), "path")?,
-                lower: c_string(lower.as_bytes(), "path")?,
+                lower: c_string(lower.join(":").as_bytes(), "path")?,
                 upper: c_string(format!("u{n}").as_bytes(), "path")?,
                 work: c_string(format!("w{n}").as_bytes(), "path")?,
             });
             layer.push(LayerRoot {
                 target: draft.target,
                 upper: format!("u{n}"),
-                furniture: has_furniture.then(|| format!("f{n}")),
+                between: names,
                 host: draft.source.map(|(_, path)| path),
             });
         }

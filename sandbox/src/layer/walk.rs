@@ -160,17 +160,22 @@ impl Walk<'_, '_> {
 
     /// Type and permission bits of what lies below a path of the layer.
     fn lower(&self, root: &LayerRoot, below: &[u8]) -> Option<(FileType, u32)> {
-        let furnished = root.furniture.as_ref().and_then(|name| {
+        for name in &root.between {
             let path = [name.as_bytes(), b"/", below].concat();
-            rustix::fs::statat(self.source.stage, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW).ok()
-        });
-        let (mode, hidden) = if let Some(stat) = furnished {
-            (stat.st_mode, FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0)
-        } else {
-            let host = root.host.as_ref()?.join(Path::new(std::ffi::OsStr::from_bytes(below)));
-            (std::os::unix::fs::MetadataExt::mode(&fs::symlink_metadata(host).ok()?), false)
-        };
-        (!hidden).then(|| (FileType::from_raw_mode(mode), mode & 0o7777))
+            match rustix::fs::statat(self.source.stage, path.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => {
+                    let kind = FileType::from_raw_mode(stat.st_mode);
+                    let hides = kind == FileType::CharacterDevice && stat.st_rdev == 0;
+                    return (!hides).then_some((kind, stat.st_mode & 0o7777));
+                }
+                Err(rustix::io::Errno::NOENT) => {}
+                // What stands above the path hides what the host has there.
+                Err(_) => return None,
+            }
+        }
+        let host = root.host.as_ref()?.join(Path::new(std::ffi::OsStr::from_bytes(below)));
+        let mode = std::os::unix::fs::MetadataExt::mode(&fs::symlink_metadata(host).ok()?);
+        Some((FileType::from_raw_mode(mode), mode & 0o7777))
     }
 
     /// Keeps a copy of the file below a path of the layer: its hash.
@@ -195,7 +200,7 @@ impl Walk<'_, '_> {
         let place = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        if let Some(name) = &root.furniture {
+        for name in &root.between {
             let top = rustix::fs::openat(self.source.stage, name.as_str(), place, Mode::empty()).ok()?;
             match rustix::fs::openat2(&top, below, flags, Mode::empty(), within) {
                 Ok(file) => return Some(File::from(file)),

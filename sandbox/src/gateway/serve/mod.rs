@@ -9,6 +9,7 @@ mod ftp;
 mod http;
 mod lines;
 mod raw;
+mod silence;
 mod smtp;
 mod stream;
 mod talk;
@@ -54,6 +55,8 @@ pub(super) struct Hub {
     pub awaited: ftp::Awaited,
     /// Who is let through, and does not let itself be read.
     pub pinned: through::Pinned,
+    /// Who says nothing in TLS.
+    pub silences: silence::Silences,
 }
 
 impl Hub {
@@ -77,6 +80,7 @@ impl Hub {
             active: Mutex::new(active),
             awaited: ftp::Awaited::default(),
             pinned: through::Pinned::default(),
+            silences: silence::Silences::default(),
         })
     }
 

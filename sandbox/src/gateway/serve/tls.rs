@@ -10,6 +10,7 @@ use rustls::server::{Acceptor, ClientHello, ResolvesServerCert, ServerConfig, Se
 use rustls::sign::CertifiedKey;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::silence::Watched;
 use super::stream::Stream;
 use super::talk::{Talk, converse};
 use crate::event::Traffic;
@@ -183,22 +184,32 @@ async fn take_off_speaking(talk: Talk, mut stream: Stream, spoken: Spoken<'_>) -
         start.into_stream(talk.hub.tls.for_one(certificate, &seen.protocols, spoken)).await
     };
     match tokio::time::timeout(PATIENCE, handshake).await {
-        Ok(Ok(stream)) => return Some((talk.within(true), Stream::new(stream))),
+        Ok(Ok(stream)) => {
+            let watched = Watched::new(talk.clone(), stream);
+            return Some((talk.within(true), Stream::new(watched)));
+        }
         Ok(Err(error)) => refused(&talk, &error),
         Err(_) => refused(&talk, &io::Error::other("the handshake was not finished in time")),
     }
     None
 }
 
-fn refused(talk: &Talk, error: &io::Error) {
+/// The alert that an error of a stream in TLS is, if it is one.
+pub(super) fn alert(error: &io::Error) -> Option<rustls::AlertDescription> {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::AlertReceived(alert)) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// Records that a client would not speak under the certificate, and why.
+pub(super) fn refused(talk: &Talk, error: &io::Error) {
     count(&talk.hub.recorder.counters.tls_refused);
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    let (detail, result) = match inner {
-        Some(rustls::Error::AlertReceived(alert)) => (
+    let (detail, result) = match alert(error) {
+        Some(alert) => (
             format!("alert {alert:?}: the client does not accept the certificate, or ends"),
-            Some(-i64::from(u8::from(*alert))),
+            Some(-i64::from(u8::from(alert))),
         ),
-        Some(other) => (other.to_string(), None),
         None => (error.to_string(), None),
     };
     let said = Said { in_tls: true, detail: detail.as_bytes(), result, ..Said::default() };
