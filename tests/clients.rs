@@ -231,7 +231,7 @@ END
 python3 -c '
 import ssl, socket, struct, time
 s = ssl.create_default_context().wrap_socket(socket.create_connection(("reset.example.com", 443), 9), server_hostname="reset.example.com")
-time.sleep(0.5); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close(); print("reset gone")'
+time.sleep(0.2); s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); s.close(); print("reset gone")'
 "#;
     for privilege in Privilege::available() {
         let lab = Lab::new(privilege);
