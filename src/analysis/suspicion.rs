@@ -31,6 +31,8 @@ const MAX_DESTINATIONS: usize = 16_384;
 const MAX_RUNS: usize = 65_536;
 /// Shortest run of letters and digits that can be told from a word or a name.
 const RUN: usize = 24;
+/// Longest run that may be an identifier or a token.
+const LONGEST_RUN: usize = 1024;
 /// How close to chance bytes must be: the share of the most entropy that as many bytes can have. A few random bytes
 /// repeat some and come to 0.9 of it; a thousand and more come to 0.97, packed ones as well, and machine code to 0.8.
 const CHANCE_OF_FEW: f64 = 0.88;
@@ -84,6 +86,14 @@ impl Amounts {
         spelled(bytes).filter(new).map(|run| weight(run) as u64).sum()
     }
 
+    /// Remembers what may be identifiers.
+    fn said(&mut self, bytes: &[u8], hash: impl Fn(&[u8]) -> u64) {
+        if is_words(bytes.get(..HEAD as usize).unwrap_or(bytes)) {
+            let room = MAX_RUNS.saturating_sub(self.said.len());
+            self.said.extend(runs(bytes).filter(|run| run.len() <= LONGEST_RUN).map(hash).take(room));
+        }
+    }
+
     /// Counts bytes to a place, so many of them opaque; `None` when there are too many places.
     fn count(&mut self, place: u64, bytes: &[u8], opaque: u64) -> Option<Unread> {
         if self.opaque.len() >= MAX_DESTINATIONS && !self.opaque.contains_key(&place) {
@@ -121,12 +131,13 @@ impl Analysis {
         let is_packed =
             is_packed(record.payload) || self.amounts.opaque.get(&place).is_some_and(|unread| unread.packed);
         let bytes = if is_packed && !hits.inside().is_empty() { hits.inside() } else { record.payload };
-        // Also of who had nothing: an identifier that went out before is none of what is read later.
-        let opaque = self.amounts.opaque(bytes, |run| self.hasher.any(run));
         let origins = self.lineage.reach(process.key);
         if origins.iter().all(|origin| besides.contains(origin.asset)) {
+            // An identifier that goes out now is none of what is read later.
+            self.amounts.said(bytes, |run| self.hasher.any(run));
             return;
         }
+        let opaque = self.amounts.opaque(bytes, |run| self.hasher.any(run));
         let Some(sent) = self.amounts.count(place, bytes, opaque) else { return };
         for origin in origins.into_iter().filter(|origin| !besides.contains(origin.asset)) {
             let read = self.amounts.read(origin.asset);
@@ -207,11 +218,17 @@ impl Analysis {
     }
 }
 
-/// The runs of a text that spell out what cannot be told from chance.
-fn spelled(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Runs of letters and digits that are longer than words.
+fn runs(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes
         .split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_')))
-        .filter(|run| run.len() >= RUN && run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic))
+        .filter(|run| run.len() >= RUN)
+}
+
+/// The runs of a text that spell out what cannot be told from chance.
+fn spelled(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    runs(bytes)
+        .filter(|run| run.iter().any(u8::is_ascii_digit) && run.iter().any(u8::is_ascii_alphabetic))
         .filter(|run| is_chance(run, if is_hex(run) { 16 } else { 64 }))
 }
 
