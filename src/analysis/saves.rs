@@ -2,6 +2,7 @@
 //! beside the file first and put that in its place. Both look like a deed until it is done, so what would be said of it
 //! is kept back for a while.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::claims::ending;
@@ -47,8 +48,11 @@ impl Analysis {
         touched.verbs.insert(Verb::Disrupt);
         touched.assets.0 |= own.0;
         let (flow, sighting) = (self.flow(object), self.sighting(object, record));
-        self.emptied.order.push_back((record.time_ns, flow));
-        self.emptied.files.entry(flow).or_insert((sighting, phrase));
+        // Once, however often: the first is told.
+        if let Entry::Vacant(place) = self.emptied.files.entry(flow) {
+            place.insert((sighting, phrase));
+            self.emptied.order.push_back((record.time_ns, flow));
+        }
     }
 
     /// Client data, as it is, is written into a file.

@@ -148,14 +148,6 @@ impl Sides {
         deeds.changed = true;
         is_first
     }
-
-    /// A name is taken from what had it, which may still be written to.
-    fn leaves(&mut self, name: u64) {
-        self.crowded |= self.left.len() >= MAX_PATHS;
-        if self.left.len() < MAX_PATHS {
-            self.left.insert(name);
-        }
-    }
 }
 
 impl Analysis {
@@ -185,19 +177,9 @@ impl Analysis {
                 }
                 self.may_be_own(object);
             }
-            Act::Remove => {
-                if let Some(object) = record.object {
-                    let flow = self.flow(object);
-                    self.sides.leaves(flow);
-                }
-                self.changes(record.object);
-            }
+            Act::Remove => self.leaves(record.object),
             Act::Rename => {
-                if let Some(object) = record.object {
-                    let flow = self.flow(object);
-                    self.sides.leaves(flow);
-                }
-                self.changes(record.object);
+                self.leaves(record.object);
                 self.fills(record.target, call, record);
                 if let Some(target) = record.target {
                     let flow = self.flow(target);
@@ -272,6 +254,18 @@ impl Analysis {
         }
     }
 
+    /// A name is taken from what had it, which may still be written to.
+    fn leaves(&mut self, object: Option<&Object>) {
+        if let Some(object) = object {
+            let flow = self.flow(object);
+            self.sides.crowded |= self.sides.left.len() >= MAX_PATHS;
+            if self.sides.left.len() < MAX_PATHS {
+                self.sides.left.insert(flow);
+            }
+        }
+        self.changes(object);
+    }
+
     /// Whoever is called at a port that the subject answers at may be itself, and the gateway then sees nothing.
     fn may_be_own(&mut self, object: &Object) {
         let port = split_port(&object.name).1;
@@ -326,14 +320,10 @@ impl Analysis {
         let deeds = self.sides.files.get(&self.flow(object)).copied().unwrap_or_default();
         // What was there before may have been given another mode only.
         let is_explained = deeds.filled || deeds.changed && (change == LayerChange::Changed || self.sides.listed);
-        if is_explained || self.sides.dumped && name.starts_with(b"core") || self.lies_in_renamed(object) {
+        if is_explained || self.sides.dumped && name.starts_with(b"core") || self.lies_in(&self.sides.renamed, object) {
             return;
         }
         self.attempt(NUMBERS, None, &UNWRITTEN, Some(object), record, touched);
-    }
-
-    fn lies_in_renamed(&self, object: &Object) -> bool {
-        self.lies_in(&self.sides.renamed, object)
     }
 
     /// Whether a folder above an object is one of these.
